@@ -1,0 +1,92 @@
+"""Rows of sandboxes and their events. A change of state and the event explaining it are one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+
+from sandlot.store.database import Database
+from sandlot.store.tables import events, sandboxes
+
+Row = dict[str, Any]
+
+
+class SandboxStore:
+    """Plain rows in and out; what they mean is the core's business."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, row: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(insert(sandboxes).values(**row))
+            connection.execute(insert(events).values(**event))
+
+        await self._database.run(work)
+
+    async def change(
+        self, id: str, expected: Iterable[str], values: Mapping[str, Any], event: Mapping[str, Any]
+    ) -> bool:
+        """Set ``values`` if the state is one of ``expected``; False, and nothing written, where it is not."""
+
+        def work(connection: Connection) -> bool:
+            matches = and_(sandboxes.c.id == id, sandboxes.c.state.in_(list(expected)))
+            if connection.execute(update(sandboxes).where(matches).values(**values)).rowcount == 0:
+                return False
+            connection.execute(insert(events).values(**event))
+            return True
+
+        return await self._database.run(work)
+
+    async def get(self, id: str) -> Row | None:
+        rows = await self._rows(select(sandboxes).where(sandboxes.c.id == id))
+        return rows[0] if rows else None
+
+    async def in_states(self, states: Iterable[str]) -> list[Row]:
+        query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))
+        return await self._rows(query.order_by(sandboxes.c.created_at, sandboxes.c.id))
+
+    async def page(
+        self,
+        *,
+        states: Iterable[str],
+        metadata: Mapping[str, str],
+        before: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Row]:
+        """Newest first, at most ``limit`` rows, those older than ``before``."""
+        query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))
+        for key, value in metadata.items():
+            query = query.where(sandboxes.c.metadata[key].as_string() == value)
+        if before is not None:
+            at, id = before
+            older = sandboxes.c.created_at < at
+            query = query.where(or_(older, and_(sandboxes.c.created_at == at, sandboxes.c.id < id)))
+        newest_first = (sandboxes.c.created_at.desc(), sandboxes.c.id.desc())
+        return await self._rows(query.order_by(*newest_first).limit(limit))
+
+    async def add_event(self, event: Mapping[str, Any]) -> None:
+        await self._database.run(lambda connection: connection.execute(insert(events).values(**event)))
+
+    async def events(self, sandbox_id: str, *, limit: int) -> list[Row]:
+        """The newest ``limit`` events, oldest first."""
+        query = select(events).where(events.c.sandbox_id == sandbox_id).order_by(events.c.id.desc())
+        return list(reversed(await self._rows(query.limit(limit))))
+
+    async def forget_ended_before(self, moment: datetime) -> int:
+        """Delete the rows of sandboxes that ended before ``moment``, with their events; how many."""
+        old = delete(sandboxes).where(sandboxes.c.ended_at < moment)
+        return await self._database.run(lambda connection: connection.execute(old).rowcount)
+
+    async def count(self, states: Iterable[str]) -> int:
+        query = select(func.count()).select_from(sandboxes).where(sandboxes.c.state.in_(list(states)))
+        return await self._database.run(lambda connection: int(connection.execute(query).scalar_one()))
+
+    async def _rows(self, query: Select[Any]) -> list[Row]:
+        def work(connection: Connection) -> list[Row]:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+        return await self._database.run(work)
