@@ -46,7 +46,7 @@ class Database:
         await asyncio.to_thread(self._engine.dispose)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in one transaction. Cancelling the caller does not cut it: it commits or rolls back."""
+        """Run ``work`` in one transaction. Cancelling the caller does not stop it half-way."""
         return await asyncio.shield(self._submit(self._transaction, work))
 
     def _submit(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:

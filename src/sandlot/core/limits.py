@@ -1,0 +1,102 @@
+"""What a request may ask for, and what it gets where it does not ask."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sandlot.core.model import CreateSandbox
+from sandlot.errors import InvalidArgument
+from sandlot.node import Tier
+
+_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ENV_NAME = re.compile(r"[^=\0]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The server's defaults and bounds. Units are in the names."""
+
+    default_isolation: Tier = Tier.GVISOR
+    default_cpus: float = 1.0
+    default_memory_mib: int = 1024
+    default_disk_mib: int = 10 * 1024
+    default_pids: int = 512
+    max_cpus: float = 64.0
+    max_memory_mib: int = 256 * 1024
+    max_disk_mib: int = 1024 * 1024
+    max_pids: int = 32768
+    max_timeout_s: float = 30 * 24 * 3600.0
+    max_sandboxes: int = 1000
+    max_concurrent_creates: int = 4
+    create_timeout_s: float = 60.0
+    history_s: float = 7 * 24 * 3600.0
+
+
+MIN_CPUS = 0.05
+MIN_MEMORY_MIB = 64
+MIN_DISK_MIB = 64
+MIN_PIDS = 8
+MAX_PAIRS = 256
+MAX_PAIRS_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A request with every default filled in, and every bound checked."""
+
+    isolation: Tier
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+    pids: int
+
+
+def settle(request: CreateSandbox, limits: Limits) -> Settled:
+    """Fill in defaults; raises InvalidArgument naming the field, what was asked and what is allowed."""
+    check_pairs("env", request.env)
+    check_pairs("metadata", request.metadata)
+    if request.timeout_s is not None:
+        check_timeout(request.timeout_s, limits)
+    if request.hostname is not None and not _HOSTNAME.fullmatch(request.hostname):
+        raise InvalidArgument(
+            "hostname must be 1 to 63 of a-z, 0-9 and '-', not beginning or ending with '-'"
+        )
+    settled = Settled(
+        isolation=request.isolation or limits.default_isolation,
+        cpus=limits.default_cpus if request.cpus is None else request.cpus,
+        memory_mib=limits.default_memory_mib if request.memory_mib is None else request.memory_mib,
+        disk_mib=limits.default_disk_mib if request.disk_mib is None else request.disk_mib,
+        pids=limits.default_pids if request.pids is None else request.pids,
+    )
+    check_range("cpus", settled.cpus, MIN_CPUS, limits.max_cpus)
+    check_range("memory_mib", settled.memory_mib, MIN_MEMORY_MIB, limits.max_memory_mib)
+    check_range("disk_mib", settled.disk_mib, MIN_DISK_MIB, limits.max_disk_mib)
+    check_range("pids", settled.pids, MIN_PIDS, limits.max_pids)
+    return replace(settled, cpus=round(settled.cpus, 3))
+
+
+def check_timeout(timeout_s: float, limits: Limits) -> None:
+    """Raises InvalidArgument."""
+    check_range("timeout_s", timeout_s, 1, limits.max_timeout_s)
+
+
+def check_range(field: str, value: float, low: float, high: float) -> None:
+    """Raises InvalidArgument where ``value`` is not a number from ``low`` to ``high``."""
+    if not math.isfinite(value) or not low <= value <= high:
+        raise InvalidArgument(f"{field} must be from {low:g} to {high:g}, not {value:g}")
+
+
+def check_pairs(field: str, pairs: Mapping[str, str]) -> None:
+    """Bounds for environment variables and metadata. Raises InvalidArgument."""
+    if len(pairs) > MAX_PAIRS or sum(len(k) + len(v) for k, v in pairs.items()) > MAX_PAIRS_BYTES:
+        raise InvalidArgument(
+            f"{field} may hold at most {MAX_PAIRS} entries and {MAX_PAIRS_BYTES} characters"
+        )
+    for name, value in pairs.items():
+        if not _ENV_NAME.fullmatch(name) or "\0" in value:
+            raise InvalidArgument(
+                f"{field}: the name {name!r} is empty or holds '=' or NUL, or its value NUL"
+            )

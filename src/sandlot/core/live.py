@@ -1,0 +1,161 @@
+"""A sandbox that runs: what a door talks to once the engine has let it through."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sandlot.core.interpreter import KERNEL_TAG, Interpreter
+from sandlot.core.limits import check_pairs, check_range
+from sandlot.core.model import Metrics, Sandbox, StartCommand
+from sandlot.errors import InvalidArgument, NotFound
+from sandlot.node import NodeSandbox
+from sandlot.node.agent import GuestAgent, Process, ProcessInfo, PtySize, SpawnSpec
+
+_SHELLS = ("/bin/bash", "/bin/sh")
+MAX_COMMAND_BYTES = 1024 * 1024
+MAX_COMMAND_TIMEOUT_S = 30 * 24 * 3600.0
+
+
+class LiveSandbox:
+    """The running half of a sandbox: its agent, its commands, its interpreter.
+
+    It holds nothing that cannot be found again after a restart of the server: the guest agent keeps the
+    processes and their output, and kernels carry their context's id in their tag.
+    """
+
+    def __init__(self, sandbox: Sandbox, node: NodeSandbox) -> None:
+        self.sandbox = sandbox
+        self.node = node
+        self._shells = list(_SHELLS)
+        self.interpreter = Interpreter(
+            lambda: self.agent,
+            {language: list(command) for language, command in sandbox.guest.kernels.items()},
+            template=sandbox.template,
+            user=self.default_user,
+            cwd=sandbox.guest.workdir,
+            env=self._env({}),
+        )
+
+    @property
+    def id(self) -> str:
+        return self.sandbox.id
+
+    @property
+    def agent(self) -> GuestAgent:
+        """The guest agent, over whatever connection is up. Raises Unavailable while there is none."""
+        return self.node.agent
+
+    @property
+    def default_user(self) -> str:
+        return self.sandbox.guest.user
+
+    def path(self, path: str, user: str | None = None) -> str:
+        """``path`` as the guest knows it: relative ones begin at the user's home.
+
+        Raises InvalidArgument for an empty path and for NUL. It does not guard: the guest's own kernel does.
+        """
+        if not path or "\0" in path:
+            raise InvalidArgument("path must not be empty and must not hold NUL")
+        return posixpath.join(self._home(user or self.default_user), path)
+
+    async def start_command(self, request: StartCommand) -> Process:
+        """Start a command and attach to its output.
+
+        Raises NotFound (no such command or directory), InvalidArgument (no such user, a bad value).
+        """
+        if (request.command is None) == (request.args is None):
+            raise InvalidArgument("give either command, a line for the shell, or args, a list of words")
+        if request.command is None:
+            return await self._spawn(request, list(request.args or []))
+        for shell in list(self._shells):
+            try:
+                return await self._spawn(request, [shell, "-c", request.command])
+            except NotFound:
+                if not await self._lacks(shell):
+                    raise
+        raise NotFound(
+            "this template has no shell (neither /bin/bash nor /bin/sh); give args instead of command"
+        )
+
+    async def commands(self) -> list[ProcessInfo]:
+        """Commands that run, and the newest ones that ended. Interpreter kernels are not among them."""
+        return [info for info in await self.agent.processes() if not info.tag.startswith(KERNEL_TAG)]
+
+    async def command(self, id: int) -> ProcessInfo:
+        """Raises NotFound."""
+        for info in await self.commands():
+            if info.id == id:
+                return info
+        raise NotFound(f"sandbox {self.id} has no command {id}; it may have ended long ago")
+
+    async def metrics(self) -> Metrics:
+        stats = await self.node.stats()
+        return Metrics(
+            at=datetime.now(UTC),
+            cpu_seconds=stats.cpu_seconds,
+            memory_bytes=stats.memory_bytes,
+            memory_limit_bytes=stats.memory_limit_bytes,
+            disk_used_bytes=stats.disk_used_bytes,
+            disk_limit_bytes=stats.disk_limit_bytes,
+            rx_bytes=stats.rx_bytes,
+            tx_bytes=stats.tx_bytes,
+            processes=stats.processes,
+        )
+
+    async def close(self) -> None:
+        """Let go of it; the sandbox itself goes on."""
+        await self.interpreter.close()
+
+    async def _spawn(self, request: StartCommand, args: list[str]) -> Process:
+        user = request.user or self.default_user
+        _check(request, args)
+        spec = SpawnSpec(
+            args=args,
+            env=self._env(request.env),
+            cwd=self.path(request.cwd, user) if request.cwd else self._default_cwd(user),
+            user=user,
+            pty=PtySize(*request.terminal) if request.terminal else None,
+            stdin=request.stdin or request.terminal is not None,
+            timeout=request.timeout_s,
+            tag=request.tag,
+        )
+        return await self.agent.spawn(spec)
+
+    async def _lacks(self, shell: str) -> bool:
+        try:
+            await self.agent.stat(shell)
+        except NotFound:
+            self._shells = [other for other in self._shells if other != shell]
+            return True
+        return False
+
+    def _env(self, extra: Mapping[str, str]) -> dict[str, str]:
+        return {**self.sandbox.guest.env, **self.sandbox.env, **extra}
+
+    def _home(self, user: str) -> str:
+        if user == self.default_user:
+            return self.sandbox.guest.workdir
+        return "/root" if user in ("root", "0") else f"/home/{user}"
+
+    def _default_cwd(self, user: str) -> str | None:
+        return self.sandbox.guest.workdir if user == self.default_user else None
+
+
+def _check(request: StartCommand, args: list[str]) -> None:
+    if not args or not args[0]:
+        raise InvalidArgument("the command is empty")
+    if any("\0" in arg for arg in args):
+        raise InvalidArgument("a command must not hold NUL")
+    if sum(len(arg) for arg in args) > MAX_COMMAND_BYTES:
+        raise InvalidArgument(
+            f"a command may be at most {MAX_COMMAND_BYTES} bytes long; write it to a file and run that"
+        )
+    if request.timeout_s is not None:
+        check_range("timeout_s", request.timeout_s, 0.001, MAX_COMMAND_TIMEOUT_S)
+    if request.tag.startswith(KERNEL_TAG) or len(request.tag) > 200:
+        raise InvalidArgument(
+            f"tag may be at most 200 characters long and must not begin with {KERNEL_TAG!r}"
+        )
+    check_pairs("env", request.env)
