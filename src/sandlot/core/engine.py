@@ -90,12 +90,15 @@ class Engine:
         settled = settle(request, self.limits)
         template = await asyncio.to_thread(self._templates.resolve, request.template)
         sandbox = _drafted(request, settled, template)
-        making = self._tasks.spawn(
-            self._make(sandbox, template, request.timeout_s), name=f"create {sandbox.id}"
-        )
+        work = self._make(sandbox, template, request.timeout_s)
+        making = self._tasks.spawn(work, name=f"create {sandbox.id}")
+        self._making[sandbox.id] = making
+        making.add_done_callback(lambda _: self._making.pop(sandbox.id, None))
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
+            if making.cancelled():
+                raise await self._gone(sandbox.id) from None
             making.add_done_callback(lambda _: self._abandon(sandbox.id))
             raise
 
@@ -196,9 +199,16 @@ class Engine:
         await self._store.add(to_row(sandbox), created)
         try:
             node_sandbox = await self._node.create(_spec(sandbox, template))
+            started = await self._record_start(sandbox, timeout_s)
         except BaseException as error:
+            await self._node.destroy(sandbox.id)
             await self._end(sandbox.id, State.FAILED, "failed", _describe(error))
             raise
+        self._enter(started, node_sandbox)
+        self._arm(sandbox.id, timeout_s)
+        return started
+
+    async def _record_start(self, sandbox: Sandbox, timeout_s: float | None) -> Sandbox:
         started = replace(
             sandbox, state=State.RUNNING, started_at=datetime.now(UTC), deadline=_after(timeout_s)
         )
@@ -208,8 +218,6 @@ class Engine:
         )
         if not await self._store.change(sandbox.id, {State.CREATING}, values, event):
             raise await self._gone(sandbox.id)
-        self._enter(started, node_sandbox)
-        self._arm(sandbox.id, timeout_s)
         return started
 
     def _abandon(self, id: str) -> None:
