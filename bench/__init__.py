@@ -1,1 +1,1 @@
-"""One file per promise. Each prints a table, and with ``--json`` one object; it exits 1 where one is missed."""
+"""One file per promise: each prints a table (or, with ``--json``, one object) and exits 1 where one is missed."""
