@@ -1,0 +1,105 @@
+"""A server of one's own for a while: tests, benches and the demo start one, and end it with all its sandboxes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import httpx
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
+
+
+class LocalServer:
+    """A server with a data folder, a port and a key of its own. ``stop`` leaves its sandboxes running."""
+
+    def __init__(self, folder: Path, templates_dir: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "server.log"
+        self._settings = settings
+        self._templates_dir = templates_dir
+
+    @property
+    def key(self) -> str:
+        text = (self.folder / "config" / "sandlot" / "credentials.toml").read_text()
+        return str(tomllib.loads(text)["api_key"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs to find this server."""
+        return {"SANDLOT_URL": self.url, "SANDLOT_API_KEY": self.key}
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        environment = os.environ | {
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "SANDLOT_DATA_DIR": str(self.folder / "data"),
+            "SANDLOT_TEMPLATES_DIR": str(self._templates_dir),
+            "SANDLOT_PORT": str(self.port),
+            **self._settings,
+        }
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "sandlot.cli.main", "serve"]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self._wait_ready()
+
+    def stop(self) -> None:
+        """Ask it to stop; its sandboxes go on."""
+        self._signal(signal.SIGTERM)
+
+    def crash(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill every sandbox, stop the server, and let it clean up."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        with httpx.Client(base_url=self.url, headers={"X-API-Key": self.key}, timeout=60) as client:
+            while found := client.get("/v1/sandboxes").raise_for_status().json()["sandboxes"]:
+                for sandbox in found:
+                    client.delete(f"/v1/sandboxes/{sandbox['id']}")
+        self.stop()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self.process.wait()
+
+    def _wait_ready(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise RuntimeError(f"the server did not become ready:\n{self.log.read_text()[-4000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
