@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.leftovers import Footprint
 from sandlot.server.local import LocalServer
+from tests.leftovers import Footprint
 
 TEMPLATES_DIR = Path(os.environ.get("SANDLOT_TEMPLATES_DIR", "/var/lib/sandlot/templates"))
 

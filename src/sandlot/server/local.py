@@ -1,4 +1,4 @@
-"""A server of one's own for a while: tests, benches and the demo start one, and end it with all its sandboxes."""
+"""A server of one's own for a while, as a process: for tests, benches and the demo."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class LocalServer:
         self.folder = folder
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "server.log"
         self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
         self._templates_dir = templates_dir
 
     @property
@@ -40,9 +40,11 @@ class LocalServer:
         return {"SANDLOT_URL": self.url, "SANDLOT_API_KEY": self.key}
 
     @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
+    def process(self) -> subprocess.Popen[bytes]:
+        """Raises RuntimeError before the first start."""
+        if self._process is None:
+            raise RuntimeError("this server was not started")
+        return self._process
 
     def start(self) -> None:
         environment = os.environ | {
@@ -54,7 +56,7 @@ class LocalServer:
         }
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "sandlot.cli.main", "serve"]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self._wait_ready()
 
     def stop(self) -> None:
@@ -66,7 +68,7 @@ class LocalServer:
 
     def end(self) -> None:
         """Kill every sandbox, stop the server, and let it clean up."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process.poll() is not None:
             self.start()
         with httpx.Client(base_url=self.url, headers={"X-API-Key": self.key}, timeout=60) as client:
             while found := client.get("/v1/sandboxes").raise_for_status().json()["sandboxes"]:
@@ -75,7 +77,6 @@ class LocalServer:
         self.stop()
 
     def _signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
         self.process.send_signal(number)
         try:
             self.process.wait(STOP_TIMEOUT_S)
@@ -86,7 +87,6 @@ class LocalServer:
             self.process.wait()
 
     def _wait_ready(self) -> None:
-        assert self.process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
