@@ -1,0 +1,241 @@
+"""Netlink: cables, addresses, routes, counters. All of it blocks, and runs in a ``LinkWorker``'s thread."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
+
+from sandlot.network import netns
+from sandlot.network.addresses import GUEST_IF, SLOT_PREFIX, AddressPlan, NetworkSlot, slot_number
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LOOPBACK = 1  # the index of lo, in every namespace
+_IPV4 = Path("/proc/sys/net/ipv4")
+_IPV6 = Path("/proc/sys/net/ipv6")
+_ANY_PUBLIC_ADDRESS = "1.1.1.1"  # only looked up in the routing table; nothing is sent
+
+
+class LinkWorker:
+    """One thread with its own netlink sockets; calls are done in order."""
+
+    def __init__(self, name: str) -> None:
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._links: Links | None = None
+
+    async def call(self, method: Callable[Concatenate[Links, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def run() -> T:
+            if self._links is None:
+                self._links = Links()
+            return method(self._links, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    async def close(self) -> None:
+        def shut() -> None:
+            if self._links is not None:
+                self._links.close()
+
+        await asyncio.get_running_loop().run_in_executor(self._threads, shut)
+        self._threads.shutdown(wait=False)
+
+
+class Links:
+    def __init__(self) -> None:
+        self._ip: Any = IPRoute()
+        self._host_netns = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        self._ip.close()
+        os.close(self._host_netns)
+
+    # slots
+
+    def make(self, slot: NetworkSlot) -> None:
+        """A namespace with lo and eth0 up, addressed and routed. Leaves nothing behind when it fails."""
+        try:
+            netns.create(slot.netns, lambda: _furnish(slot, self._host_netns))
+            _set_up_host_side(slot.host_if)
+            index = self._index(slot.host_if)
+            self._ip.addr("add", index=index, address=slot.host_ip, prefixlen=SLOT_PREFIX)
+            self._ip.link("set", index=index, state="up")
+        except BaseException:
+            self.remove(slot)
+            raise
+
+    def remove(self, slot: NetworkSlot) -> None:
+        """Idempotent. The cable goes first: from then on nothing gets in or out."""
+        with _ignoring(errno.ENODEV):
+            self._ip.link("del", index=self._index(slot.host_if))
+        netns.remove(slot.netns)
+        self.forget_connections(slot.guest_ip)
+
+    def slots(self, instance: str) -> set[int]:
+        """Numbers of all slots of the instance that exist on this host, whole or in part."""
+        names = netns.names() + [link.get_attr("IFLA_IFNAME") for link in self._ip.get_links()]
+        numbers = (slot_number(instance, name) for name in names)
+        return {number for number in numbers if number is not None}
+
+    def is_whole(self, slot: NetworkSlot) -> bool:
+        """Whether the cable has this slot's address and the namespace can be entered."""
+        try:
+            index = self._index(slot.host_if)
+            addresses = {
+                address.get_attr("IFA_ADDRESS")
+                for address in self._ip.get_addr(family=socket.AF_INET, index=index)
+            }
+            return slot.host_ip in addresses and netns.run_inside(slot.netns, lambda: True)
+        except (OSError, NetlinkError):
+            return False
+
+    def readdress(self, slot: NetworkSlot) -> None:
+        """Put the guest's address and route back; runsc takes them off the cable whenever it starts."""
+        netns.run_inside(slot.netns, lambda: _address(slot))
+
+    def counters(self, slot: NetworkSlot) -> tuple[int, int]:
+        """Bytes received and sent, as the guest sees them: the host's end counts the other way round."""
+        (link,) = self._ip.get_links(self._index(slot.host_if))
+        statistics = link.get_attr("IFLA_STATS64")
+        return int(statistics["tx_bytes"]), int(statistics["rx_bytes"])
+
+    def forget_connections(self, guest_ip: str) -> None:
+        """Without this, a peer of a former sandbox could keep a way in to the next holder of the address."""
+        with NFCTSocket() as connections:
+            for entry in list(connections.dump(tuple_orig=NFCTAttrTuple(saddr=guest_ip))):
+                original = NFCTAttrTuple.from_netlink(socket.AF_INET, entry.get_attr("CTA_TUPLE_ORIG"))
+                with _ignoring(errno.ENOENT):
+                    connections.entry("del", tuple_orig=original)
+
+    # the host
+
+    def taken_networks(self) -> list[IPv4Network]:
+        """Every IPv4 network that an address or a route of this host speaks of, but for the default route."""
+        networks = [
+            _network(address.get_attr("IFA_ADDRESS"), address["prefixlen"])
+            for address in self._ip.get_addr(family=socket.AF_INET)
+        ]
+        for route in self._ip.get_routes(family=socket.AF_INET):
+            gateway = route.get_attr("RTA_GATEWAY")
+            if gateway:
+                networks.append(_network(gateway, 32))
+            if route["dst_len"]:
+                networks.append(_network(route.get_attr("RTA_DST"), route["dst_len"]))
+        return networks
+
+    def hold_block(self, plan: AddressPlan) -> None:
+        """Put the block's own address on lo, and a route that marks the block as taken.
+
+        The route also keeps packets for slots that are gone from leaving by the default route.
+        """
+        with _ignoring(errno.EEXIST):
+            self._ip.addr(
+                "add",
+                index=_LOOPBACK,
+                address=str(plan.gateway),
+                prefixlen=32,
+                label=f"lo:sl{plan.instance}",
+            )
+        with _ignoring(errno.EEXIST):
+            self._ip.route("add", dst=str(plan.block), type="unreachable")
+        self._ip.link("set", index=_LOOPBACK, state="up")
+
+    def holds_block(self, plan: AddressPlan) -> bool:
+        return any(
+            address.get_attr("IFA_ADDRESS") == str(plan.gateway)
+            and address.get_attr("IFA_LABEL") == f"lo:sl{plan.instance}"
+            for address in self._ip.get_addr(family=socket.AF_INET, index=_LOOPBACK)
+        )
+
+    def let_go_of_block(self, plan: AddressPlan) -> None:
+        with _ignoring(errno.ESRCH):
+            self._ip.route("del", dst=str(plan.block), type="unreachable")
+        with _ignoring(errno.EADDRNOTAVAIL):
+            self._ip.addr("del", index=_LOOPBACK, address=str(plan.gateway), prefixlen=32)
+
+    def uplink(self) -> str | None:
+        """The interface that traffic to the internet leaves by."""
+        try:
+            (route,) = self._ip.route("get", dst=_ANY_PUBLIC_ADDRESS)
+        except NetlinkError:
+            return None
+        (link,) = self._ip.get_links(route.get_attr("RTA_OIF"))
+        return str(link.get_attr("IFLA_IFNAME"))
+
+    def enable_forwarding(self, interface: str) -> bool:
+        """True when it was off and is now on."""
+        switch = _IPV4 / "conf" / interface / "forwarding"
+        if switch.read_text().strip() == "1":
+            return False
+        switch.write_text("1")
+        return True
+
+    def disable_forwarding(self, interface: str) -> None:
+        with suppress(FileNotFoundError):
+            (_IPV4 / "conf" / interface / "forwarding").write_text("0")
+
+    def _index(self, interface: str) -> int:
+        found = self._ip.link_lookup(ifname=interface)
+        if not found:
+            raise NetlinkError(errno.ENODEV, f"no interface {interface}")
+        return int(found[0])
+
+
+def _furnish(slot: NetworkSlot, host_netns: int) -> None:
+    """Runs inside the new namespace."""
+    for scope in ("all", "default"):
+        _set(_IPV6 / "conf" / scope / "disable_ipv6", "1")
+    with IPRoute() as ip:
+        ip.link("add", ifname=GUEST_IF, kind="veth", peer={"ifname": slot.host_if, "net_ns_fd": host_netns})
+        ip.link("set", index=_LOOPBACK, state="up")
+    _address(slot)
+
+
+def _address(slot: NetworkSlot) -> None:
+    """Runs inside the namespace. Idempotent."""
+    with IPRoute() as ip:
+        (index,) = ip.link_lookup(ifname=GUEST_IF)
+        with _ignoring(errno.EEXIST):
+            ip.addr("add", index=index, address=slot.guest_ip, prefixlen=SLOT_PREFIX)
+        ip.link("set", index=index, state="up")
+        with _ignoring(errno.EEXIST):
+            ip.route("add", dst="default", gateway=slot.host_ip)
+
+
+def _set_up_host_side(interface: str) -> None:
+    conf = _IPV4 / "conf" / interface
+    _set(_IPV6 / "conf" / interface / "disable_ipv6", "1")
+    _set(conf / "forwarding", "1")
+    _set(conf / "rp_filter", "1")
+    _set(conf / "accept_redirects", "0")
+    _set(conf / "arp_ignore", "1")  # otherwise the guest learns by ARP which addresses the host has
+
+
+def _set(setting: Path, value: str) -> None:
+    with suppress(FileNotFoundError):  # a kernel without IPv6
+        setting.write_text(value)
+
+
+def _network(address: str, prefix: int) -> IPv4Network:
+    return IPv4Network((IPv4Address(address), prefix), strict=False)
+
+
+@contextmanager
+def _ignoring(code: int) -> Iterator[None]:
+    try:
+        yield
+    except NetlinkError as error:
+        if error.code != code:
+            raise
