@@ -1,0 +1,135 @@
+"""The Python client. ``Sandbox`` blocks, ``AsyncSandbox`` does not; otherwise they are the same.
+
+Names are loaded when they are first used, so that a program pays only for the kind of client it imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._async.commands import AsyncCommand
+    from ._async.sandbox import AsyncSandbox
+    from ._async.server import AsyncServer
+    from ._async.terminal import AsyncTerminal
+    from ._errors import (
+        AuthenticationError,
+        CommandError,
+        ConflictError,
+        GuestError,
+        InvalidArgumentError,
+        LimitError,
+        NotEnoughSpaceError,
+        NotFoundError,
+        PermissionDeniedError,
+        SandboxError,
+        SandboxGoneError,
+        SandboxTimeoutError,
+        ServerUnavailableError,
+        TierUnavailableError,
+        TooLargeError,
+        UnsafeArchiveError,
+    )
+    from ._execution import Execution, ExecutionError, Logs, Result
+    from ._models import (
+        CodeContext,
+        CommandExit,
+        CommandInfo,
+        CommandResult,
+        Event,
+        FileInfo,
+        Metrics,
+        Output,
+        SandboxInfo,
+        Template,
+        WatchEvent,
+    )
+    from ._sync.commands import Command
+    from ._sync.sandbox import Sandbox
+    from ._sync.server import Server
+    from ._sync.terminal import Terminal
+
+__all__ = [
+    "AsyncCommand",
+    "AsyncSandbox",
+    "AsyncServer",
+    "AsyncTerminal",
+    "AuthenticationError",
+    "CodeContext",
+    "Command",
+    "CommandError",
+    "CommandExit",
+    "CommandInfo",
+    "CommandResult",
+    "ConflictError",
+    "Event",
+    "Execution",
+    "ExecutionError",
+    "FileInfo",
+    "GuestError",
+    "InvalidArgumentError",
+    "LimitError",
+    "Logs",
+    "Metrics",
+    "NotEnoughSpaceError",
+    "NotFoundError",
+    "Output",
+    "PermissionDeniedError",
+    "Result",
+    "Sandbox",
+    "SandboxError",
+    "SandboxGoneError",
+    "SandboxInfo",
+    "SandboxTimeoutError",
+    "Server",
+    "ServerUnavailableError",
+    "Template",
+    "Terminal",
+    "TierUnavailableError",
+    "TooLargeError",
+    "UnsafeArchiveError",
+    "WatchEvent",
+]
+
+_HOMES = {
+    "AsyncCommand": "_async.commands",
+    "AsyncSandbox": "_async.sandbox",
+    "AsyncServer": "_async.server",
+    "AsyncTerminal": "_async.terminal",
+    "Command": "_sync.commands",
+    "Sandbox": "_sync.sandbox",
+    "Server": "_sync.server",
+    "Terminal": "_sync.terminal",
+    **dict.fromkeys(("Execution", "ExecutionError", "Logs", "Result"), "_execution"),
+    **dict.fromkeys(
+        (
+            "CodeContext",
+            "CommandExit",
+            "CommandInfo",
+            "CommandResult",
+            "Event",
+            "FileInfo",
+            "Metrics",
+            "Output",
+            "SandboxInfo",
+            "Template",
+            "WatchEvent",
+        ),
+        "_models",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # What is in no other module is an error.
+    module = import_module(f".{_HOMES.get(name, '_errors')}", __name__)
+    value: object = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

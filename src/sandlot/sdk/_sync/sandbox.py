@@ -1,0 +1,375 @@
+# Generated from ../_async/sandbox.py by script/generate-sync: change that file, not this one.
+"""A sandbox: the class that people import."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from sandlot.sdk import _wire
+from sandlot.sdk._config import resolve
+from sandlot.sdk._errors import SandboxError
+from sandlot.sdk._execution import Execution, ExecutionError, Result
+from sandlot.sdk._models import CodeContext, Event, Metrics, SandboxInfo
+from sandlot.sdk._sio import Callback
+
+from ._api import Api
+from .code import MAX_OUTPUT, Contexts, Run, execute
+from .commands import Commands
+from .files import Files
+from .terminal import Terminal
+
+
+class Sandbox:
+    """A sandbox: an isolated machine of its own, with files, processes and a network.
+
+    Made by ``create`` or found by ``connect``. As a context manager it is killed at the end of the block.
+    Handles are cheap, hold no connection of their own, and may be used from several threads at once.
+
+    Example:
+        ```python
+        from sandlot import Sandbox
+
+        with Sandbox.create() as sandbox:
+            result = sandbox.commands.run("echo hello")
+            assert result.stdout == "hello\\n"
+        ```
+    """
+
+    def __init__(self, api: Api, id: str) -> None:
+        #: The sandbox's id, for ``connect`` and the command line.
+        self.id = id
+        #: Running commands.
+        self.commands = Commands(api, id)
+        #: Reading and writing files.
+        self.files = Files(api, id)
+        #: Interpreters for ``run_code``.
+        self.contexts = Contexts(api, id)
+        self._api = api
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+    @classmethod
+    def create(
+        cls,
+        template: str = "base",
+        *,
+        isolation: str | None = None,
+        cpus: float | None = None,
+        memory_mib: int | None = None,
+        disk_mib: int | None = None,
+        pids: int | None = None,
+        env: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        timeout: float | None = 300,
+        internet: bool = True,
+        hostname: str | None = None,
+        api_key: str | None = None,
+        url: str | None = None,
+    ) -> Self:
+        """Start a sandbox. It is ready for commands when this returns.
+
+        Args:
+            template: what it starts from, such as ``base`` or ``code-interpreter``.
+            isolation: ``gvisor`` or ``container``; the server's default, ``gvisor``, if not given.
+            cpus: processors, in fractions too.
+            memory_mib: memory in MiB.
+            disk_mib: disk in MiB.
+            pids: how many processes and threads it may have.
+            env: variables for everything that runs in it.
+            metadata: labels of yours, for ``list``.
+            timeout: seconds until the server kills it, see ``set_timeout``; None for never.
+            internet: whether it reaches the internet. It never reaches the host or other sandboxes.
+            hostname: what the machine calls itself.
+            api_key: SANDLOT_API_KEY or this machine's credentials file if not given.
+            url: SANDLOT_URL, the credentials file or http://127.0.0.1:7263 if not given.
+
+        Raises:
+            InvalidArgumentError: a value is wrong; the message names it.
+            NotFoundError: there is no such template; the message lists those there are.
+            TierUnavailableError: the host lacks something for this isolation; the message says what.
+            LimitError: your limit, or the host's, is used up.
+            AuthenticationError: the key is missing or unknown.
+            ServerUnavailableError: no server answers.
+
+        Example:
+            ```python
+            from sandlot import Sandbox
+
+            with Sandbox.create(memory_mib=512, metadata={"job": "docs"}) as sandbox:
+                info = sandbox.info()
+            assert info.memory_mib == 512
+            ```
+        """
+        api = Api(resolve(url, api_key))
+        body = {
+            "template": template,
+            "timeout_s": timeout,
+            "internet": internet,
+            **_wire.given(
+                isolation=isolation,
+                cpus=cpus,
+                memory_mib=memory_mib,
+                disk_mib=disk_mib,
+                pids=pids,
+                env=dict(env) if env else None,
+                metadata=dict(metadata) if metadata else None,
+                hostname=hostname,
+            ),
+        }
+        answer = api.request("POST", "/v1/sandboxes", json=body, timeout=_wire.CREATE_TIMEOUT)
+        return cls(api, answer.json()["id"])
+
+    @classmethod
+    def connect(cls, id: str, *, api_key: str | None = None, url: str | None = None) -> Self:
+        """A handle on a sandbox that exists, made here or elsewhere.
+
+        Raises:
+            NotFoundError: there is no sandbox of this id.
+            AuthenticationError, ServerUnavailableError: as for ``create``.
+
+        Example:
+            ```python
+            from sandlot import Sandbox
+
+            same = Sandbox.connect(sandbox.id)
+            assert (same.commands.run("true")).ok
+            ```
+        """
+        found = cls(Api(resolve(url, api_key)), id)
+        found.info()
+        return found
+
+    @classmethod
+    def list(
+        cls,
+        *,
+        state: str | Sequence[str] | None = "running",
+        metadata: Mapping[str, str] | None = None,
+        page_size: int = 100,
+        api_key: str | None = None,
+        url: str | None = None,
+    ) -> Generator[SandboxInfo]:
+        """Your sandboxes. Pages are fetched as the iteration needs them.
+
+        Args:
+            state: one state, or several; None for all, ended ones too.
+            metadata: only sandboxes with all these labels.
+            page_size: how many to fetch at a time.
+            api_key: as for ``create``.
+            url: as for ``create``.
+
+        Raises:
+            AuthenticationError, ServerUnavailableError: as for ``create``.
+
+        Example:
+            ```python
+            from sandlot import Sandbox
+
+            for info in Sandbox.list(metadata={"job": "docs"}):
+                print(info.id, info.state)
+            ```
+        """
+        api = Api(resolve(url, api_key))
+        states = state if state is None or isinstance(state, str) else ",".join(state)
+        labels = [f"{key}:{value}" for key, value in (metadata or {}).items()]
+        cursor: str | None = None
+        while True:
+            params = {"state": states, "metadata": labels, "limit": page_size, "cursor": cursor}
+            page = api.get("/v1/sandboxes", params)
+            for one in page["sandboxes"]:
+                yield SandboxInfo._of(one)
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.kill()
+        except SandboxError:
+            # What went wrong inside the block matters more than that the end of it could not be told.
+            if error is None:
+                raise
+
+    def info(self) -> SandboxInfo:
+        """The sandbox as it is now.
+
+        Raises:
+            NotFoundError: there is no sandbox of this id.
+
+        Example:
+            ```python
+            assert (sandbox.info()).state == "running"
+            ```
+        """
+        return SandboxInfo._of(self._api.get(_wire.path("sandboxes", self.id)))
+
+    def kill(self) -> bool:
+        """End the sandbox and remove what it wrote. False when it had ended already.
+
+        Raises:
+            NotFoundError: there was never a sandbox of this id.
+
+        Example:
+            ```python
+            from sandlot import Sandbox
+
+            sandbox = Sandbox.create()
+            assert sandbox.kill()
+            assert not sandbox.kill()
+            ```
+        """
+        answer = self._api.request("DELETE", _wire.path("sandboxes", self.id))
+        return bool(answer.json()["killed"])
+
+    def set_timeout(self, seconds: float | None) -> SandboxInfo:
+        """Let the sandbox live for so many seconds from now; None for no end.
+
+        Raises:
+            InvalidArgumentError: more than the server allows.
+            SandboxGoneError: it has ended.
+
+        Example:
+            ```python
+            info = sandbox.set_timeout(600)
+            assert info.deadline is not None
+            ```
+        """
+        path = _wire.path("sandboxes", self.id, "timeout")
+        return SandboxInfo._of((self._api.request("POST", path, json={"timeout_s": seconds})).json())
+
+    def metrics(self) -> Metrics:
+        """What the sandbox uses now.
+
+        Raises:
+            SandboxGoneError: it has ended.
+
+        Example:
+            ```python
+            metrics = sandbox.metrics()
+            assert 0 < metrics.memory_bytes <= metrics.memory_limit_bytes
+            ```
+        """
+        return Metrics._of(self._api.get(_wire.path("sandboxes", self.id, "metrics")))
+
+    def events(self) -> builtins.list[Event]:
+        """What happened to the sandbox, oldest first; also after its end.
+
+        Example:
+            ```python
+            for event in sandbox.events():
+                print(event.at, event.kind, event.after, event.reason)
+            ```
+        """
+        answer = self._api.get(_wire.path("sandboxes", self.id, "events"))
+        return [Event._of(one) for one in answer["events"]]
+
+    def terminal(
+        self,
+        rows: int = 24,
+        cols: int = 80,
+        *,
+        command: str | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        command_id: str | None = None,
+        from_start: bool = True,
+    ) -> Terminal:
+        """A terminal, to be used as a context manager.
+
+        Args:
+            rows: height of the window.
+            cols: width of the window.
+            command: what to run in it, for the shell; a login shell if not given.
+            cwd: working folder; the user's home if not given.
+            user: name or number of the user to run as; the template's user if not given.
+            command_id: come back to a terminal left with ``detach``, instead of starting one.
+            from_start: with ``command_id``, first show what the sandbox has kept of its output.
+
+        Raises:
+            NotFoundError: there is no such folder or command.
+            SandboxGoneError: the sandbox has ended.
+
+        Example:
+            ```python
+            with sandbox.terminal(command="python3 -q") as terminal:
+                terminal.write("print(6 * 7)\\nexit()\\n")
+                assert terminal.wait() == 0
+            ```
+        """
+        params: dict[str, object] = {
+            "rows": rows,
+            "cols": cols,
+            "command": command,
+            "cwd": cwd,
+            "user": user,
+            "command_id": command_id,
+            "from": 0 if command_id is not None and from_start else None,
+        }
+        return Terminal(self._api, self.id, params)
+
+    def run_code(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        context: CodeContext | str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = 60,
+        on_stdout: Callback[str] | None = None,
+        on_stderr: Callback[str] | None = None,
+        on_result: Callback[Result] | None = None,
+        on_error: Callback[ExecutionError] | None = None,
+        max_output: int = MAX_OUTPUT,
+    ) -> Execution:
+        """Run code in an interpreter that keeps its variables. An exception in it is ``error``, not raised.
+
+        Args:
+            code: what to run.
+            language: which of the template's interpreters, where no context is given.
+            context: one made by ``sandbox.contexts``; the sandbox's default for the language if not given.
+            env: variables for this run.
+            timeout: seconds until it is interrupted; the variables stay. None for no limit but the sandbox's
+                own.
+            on_stdout: called with each piece of text that the code prints.
+            on_stderr: the same for standard error.
+            on_result: called with each value shown.
+            on_error: called with the exception.
+            max_output: characters of each stream to keep in ``logs``, the first ones; callbacks get
+                everything.
+
+        Raises:
+            InvalidArgumentError: the template has no interpreter for this language.
+            NotFoundError: there is no such context.
+            SandboxGoneError: the sandbox has ended.
+            ServerUnavailableError: no server answers, or the connection was lost.
+
+        Example:
+            ```python
+            sandbox.run_code("x = 20")
+            execution = sandbox.run_code("print('hi'); x + 1")
+            assert execution.text == "21"
+            assert "".join(execution.logs.stdout) == "hi\\n"
+            assert (sandbox.run_code("1 / 0")).error.name == "ZeroDivisionError"
+            ```
+        """
+        chosen = context.id if isinstance(context, CodeContext) else context
+        body = {
+            "code": code,
+            "language": context.language if isinstance(context, CodeContext) else language,
+            "timeout_s": timeout,
+            **_wire.given(context=chosen, env=dict(env) if env else None),
+        }
+        run = Run(max_output, on_stdout, on_stderr, on_result, on_error)
+        return execute(self._api, self.id, body, run)

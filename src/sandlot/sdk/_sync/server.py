@@ -1,0 +1,68 @@
+# Generated from ../_async/server.py by script/generate-sync: change that file, not this one.
+"""What a server can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandlot.sdk._config import resolve
+from sandlot.sdk._errors import ServerUnavailableError
+from sandlot.sdk._models import Template
+
+from ._api import Api
+
+
+class Server:
+    """A Sandlot server: what it offers, and on which host.
+
+    Args:
+        url: where it is; SANDLOT_URL, this machine's credentials file or http://127.0.0.1:7263 if not given.
+        api_key: the key to use; SANDLOT_API_KEY or the credentials file if not given.
+
+    Example:
+        ```python
+        from sandlot import Server
+
+        server = Server()
+        print([template.name for template in server.templates()])
+        ```
+    """
+
+    def __init__(self, url: str | None = None, *, api_key: str | None = None) -> None:
+        self._api = Api(resolve(url, api_key))
+
+    @property
+    def url(self) -> str:
+        return self._api.endpoint.url
+
+    def templates(self) -> list[Template]:
+        """The templates that sandboxes can start from.
+
+        Raises AuthenticationError and ServerUnavailableError.
+        """
+        return [Template._of(one) for one in (self._api.get("/v1/templates"))["templates"]]
+
+    def host(self) -> dict[str, Any]:
+        """What the server's machine can do, as ``sandlot doctor`` shows it: its tiers and what they lack.
+
+        Raises AuthenticationError and ServerUnavailableError.
+        """
+        report: dict[str, Any] = self._api.get("/v1/host")
+        return report
+
+    def is_ready(self) -> bool:
+        """Whether the server answers and takes requests. Needs no key.
+
+        Example:
+            ```python
+            from sandlot import Server
+
+            assert Server().is_ready()
+            assert not Server("http://127.0.0.1:9").is_ready()
+            ```
+        """
+        try:
+            self._api.request("GET", "/readyz")
+        except ServerUnavailableError:
+            return False
+        return True
