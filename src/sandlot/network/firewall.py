@@ -234,9 +234,11 @@ def ruleset(
     for protocol in ("udp", "tcp"):
         rule("from_slot", _is(_ip("daddr"), gateway), _is(_port(protocol), 53), _goto("dns"))
     rule("from_slot", _not({"fib": {"result": "type", "flags": ["daddr"]}}, "unicast"), *_drop("to_host"))
+    rule("from_slot", _accept())
 
     too_fast = {"limit": {"rate": DNS_RATE, "burst": 2 * DNS_RATE, "per": "second", "inv": True}}
     rule("dns", _count("dns_rates", too_fast), *_drop("dns_rate"))
+    rule("dns", _accept())
 
     # Not by "established" alone: a flow that the guest began ends with its permission.
     rule("input", _is(_meta("iifname"), ours), _jump("slot_to_host"))
