@@ -1,0 +1,93 @@
+"""What the server hands to this door, and the route class that every request passes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from fastapi.routing import APIRoute, APIRouter
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from sandlot.core.engine import Engine
+from sandlot.core.ids import is_sandbox_id
+from sandlot.doors.bodies import bounded
+from sandlot.doors.encoding import Json
+from sandlot.doors.streaming import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The server's side of this door.
+
+    ``engine`` raises Unavailable while the server starts or stops. ``authenticate`` takes the key that came
+    with a request, or None, and raises Unauthenticated.
+    """
+
+    engine: Callable[[], Engine]
+    authenticate: Callable[[str | None], Awaitable[None]]
+    streams: Streams
+    max_body_bytes: int = 1024 * 1024
+    max_upload_bytes: int | None = None
+    body_idle_s: float = 30.0
+
+
+def door_of(connection: HTTPConnection) -> Door:
+    return cast(Door, connection.app.state.native)
+
+
+def engine_of(connection: HTTPConnection) -> Engine:
+    return door_of(connection).engine()
+
+
+async def admit(connection: HTTPConnection) -> None:
+    """Ready, and holding a key; raises Unavailable, Unauthenticated. Log lines then name the sandbox."""
+    door = door_of(connection)
+    door.engine()
+    await door.authenticate(_key_of(connection))
+    if is_sandbox_id(sandbox_id := connection.path_params.get("sandbox_id", "")):
+        structlog.contextvars.bind_contextvars(sandbox=sandbox_id)
+
+
+def routes(prefix: str, tag: str) -> APIRouter:
+    """A router of this door."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=NativeRoute, default_response_class=Json)
+
+
+class NativeRoute(APIRoute):
+    """Admits before a byte of the body is read, and bounds the body: a stranger costs next to nothing."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        takes_json = self.body_field is not None
+
+        async def admitted(request: Request) -> Response:
+            await admit(request)
+            door = door_of(request)
+            scope = request.scope
+            if takes_json:
+                # Nothing but JSON can be meant, and `curl -d` says that it sends a form.
+                scope = dict(scope, headers=_as_json(scope["headers"]))
+            limit = door.max_body_bytes if takes_json else door.max_upload_bytes
+            receive = bounded(scope, request.receive, limit=limit, idle_s=door.body_idle_s)
+            return await handle(Request(scope, receive))
+
+        return admitted
+
+
+def _as_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [item for item in headers if item[0] != b"content-type"] + [(b"content-type", b"application/json")]
+
+
+def _key_of(connection: HTTPConnection) -> str | None:
+    if (key := connection.headers.get("x-api-key")) is not None:
+        return key
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    if connection.scope["type"] == "websocket":
+        # A browser cannot set headers on a WebSocket.
+        return connection.query_params.get("api_key")
+    return None

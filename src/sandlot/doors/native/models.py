@@ -1,0 +1,319 @@
+"""Bodies of requests and answers: types, and words for the API's page. Bounds are the engine's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sandlot.core.ids import is_sandbox_id
+from sandlot.core.lifecycle import State
+from sandlot.core.model import CreateSandbox, Event, Metrics, Sandbox, StartCommand
+from sandlot.errors import InvalidArgument
+from sandlot.node import Tier
+
+
+def check_sandbox_id(text: str) -> str:
+    """Raises InvalidArgument."""
+    if not is_sandbox_id(text):
+        raise InvalidArgument(
+            f"{text[:64]!r} is not a sandbox id; one is 'sb' and 20 characters of a-z and 2-7"
+        )
+    return text
+
+
+SandboxId = Annotated[
+    str,
+    AfterValidator(check_sandbox_id),
+    Path(description="A sandbox's id, as `POST /v1/sandboxes` gave it.", examples=["sbh4q2mzk7c5xw3nafj6td"]),
+]
+CommandId = Annotated[int, Path(ge=0, description="A command's id, as its start gave it.")]
+ContextId = Annotated[str, Path(max_length=64, description="A context's id.")]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(Answer):
+    code: str = Field(description="A stable word for the class of error.", examples=["not_found"])
+    message: str = Field(description="What was wrong, and what would be right.")
+    details: dict[str, Any] | None = None
+
+
+class ErrorAnswer(Answer):
+    """Every error of this API looks like this."""
+
+    error: Problem
+
+
+# ── sandboxes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CreateSandboxBody(Request):
+    """What the sandbox should be. Everything has a default; `sandlot doctor` shows what the host can do."""
+
+    template: str = Field("base", max_length=128, description="Name of a template, see `GET /v1/templates`.")
+    isolation: Tier | None = Field(
+        None, description="The isolation tier. Default: the server's, `gvisor`. Never downgraded silently."
+    )
+    cpus: float | None = Field(None, description="Processors, fractions allowed.", examples=[1.0])
+    memory_mib: int | None = Field(None, description="Memory limit, MiB.", examples=[1024])
+    disk_mib: int | None = Field(None, description="Disk quota, MiB.", examples=[10240])
+    pids: int | None = Field(None, description="Most processes and threads at once.", examples=[512])
+    env: dict[str, str] = Field({}, description="Environment of every command.")
+    metadata: dict[str, str] = Field({}, description="Yours; lists can be filtered by it.")
+    timeout_s: float | None = Field(
+        300.0, description="Seconds until the sandbox is killed, `null` for never. Can be set anew later."
+    )
+    internet: bool = Field(
+        True, description="Whether it reaches the internet. Never the host or private nets."
+    )
+    hostname: str | None = Field(None, description="Default: its id.")
+
+    def to_core(self) -> CreateSandbox:
+        return CreateSandbox(**{name: getattr(self, name) for name in CreateSandboxBody.model_fields})
+
+
+class SandboxAnswer(Answer):
+    """A sandbox. Times are RFC 3339, UTC."""
+
+    id: str = Field(examples=["sbh4q2mzk7c5xw3nafj6td"])
+    template: str = Field(examples=["base"])
+    template_id: str = Field(description="The content of the template that it was made from.")
+    isolation: Tier
+    state: State
+    reason: str | None = Field(description="Why it is in this state, once it ends.")
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+    pids: int
+    env: dict[str, str]
+    metadata: dict[str, str]
+    internet: bool
+    created_at: datetime
+    started_at: datetime | None
+    deadline: datetime | None = Field(description="When it will be killed; null for never.")
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> SandboxAnswer:
+        return cls.model_construct(**{name: getattr(sandbox, name) for name in cls.model_fields})
+
+
+class SandboxesAnswer(Answer):
+    sandboxes: list[SandboxAnswer]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+class KilledAnswer(Answer):
+    killed: bool = Field(description="False where it had ended before.")
+
+
+class TimeoutBody(Request):
+    timeout_s: float | None = Field(description="Seconds from now; null for no deadline.", examples=[600])
+
+
+class MetricsAnswer(Answer):
+    """Totals since the start (`cpu_seconds`, `rx_bytes`, `tx_bytes`); the rest as of `at`."""
+
+    at: datetime
+    cpu_seconds: float
+    memory_bytes: int
+    memory_limit_bytes: int
+    disk_used_bytes: int
+    disk_limit_bytes: int
+    rx_bytes: int
+    tx_bytes: int
+    processes: int
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> MetricsAnswer:
+        return cls.model_construct(**{name: getattr(metrics, name) for name in cls.model_fields})
+
+
+class EventAnswer(Answer):
+    """One line of a sandbox's log."""
+
+    model_config = ConfigDict(serialize_by_alias=True, populate_by_name=True)
+
+    at: datetime
+    kind: str = Field(examples=["started"])
+    from_state: State | None = Field(alias="from")
+    to_state: State | None = Field(alias="to")
+    reason: str | None
+    details: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: Event) -> EventAnswer:
+        return cls.model_construct(**{name: getattr(event, name) for name in cls.model_fields})
+
+
+class EventsAnswer(Answer):
+    events: list[EventAnswer]
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CommandBody(Request):
+    """Give either `command`, a line for the shell, or `args`, a list of words that no shell reads."""
+
+    command: str | None = Field(
+        None, description="Run by `/bin/bash -c`, `/bin/sh -c` where there is no bash."
+    )
+    args: list[str] | None = Field(None, description="The program and its arguments.")
+    env: dict[str, str] = Field({}, description="Added to the sandbox's environment.")
+    cwd: str | None = Field(None, description="Default: the user's home.")
+    user: str | None = Field(None, description="Default: the template's user.")
+    stdin: bool = Field(
+        False, description="Whether input will be sent; without it the command reads /dev/null."
+    )
+    timeout_s: float | None = Field(
+        60.0, description="Seconds until its process group is ended; null for never."
+    )
+    tag: str = Field("", description="Yours; shown in lists.")
+    background: bool = Field(False, description="Answer at once instead of streaming the output.")
+
+    def to_core(self) -> StartCommand:
+        wanted = CommandBody.model_fields.keys() - {"background"}
+        return StartCommand(**{name: getattr(self, name) for name in wanted})
+
+
+class CommandAnswer(Answer):
+    """A command, running or ended. Times are RFC 3339, UTC."""
+
+    id: int
+    pid: int
+    args: list[str]
+    cwd: str
+    user: str
+    tag: str
+    terminal: bool = Field(description="Whether it has a terminal.")
+    started_at: datetime
+    running: bool
+    exit_code: int | None = Field(description="128 + signal where a signal ended it; null while it runs.")
+    signal: int | None
+    timed_out: bool
+    oom: bool = Field(description="Ended because the sandbox's memory was used up.")
+    stdout_end: int = Field(description="Bytes of output so far.")
+    stderr_end: int
+
+
+class CommandsAnswer(Answer):
+    commands: list[CommandAnswer]
+
+
+class SignalBody(Request):
+    signal: int | str = Field("TERM", description="A name without SIG, or a number.", examples=["TERM", 15])
+    group: bool = Field(True, description="The whole process group, not the first process alone.")
+
+
+class ResizeBody(Request):
+    rows: int = Field(ge=1, le=1000)
+    cols: int = Field(ge=1, le=1000)
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class FileAnswer(Answer):
+    """A file, a folder or another thing with a name."""
+
+    path: str
+    name: str
+    kind: str = Field(description="`file`, `dir`, `symlink` or `other`.", examples=["file"])
+    size: int
+    mode: str = Field(description="Permissions, octal.", examples=["0644"])
+    uid: int
+    gid: int
+    owner: str
+    group: str
+    mtime: float = Field(description="Seconds since 1970.")
+    target: str | None = Field(description="Where a symbolic link points.")
+
+
+class FilesAnswer(Answer):
+    files: list[FileAnswer]
+
+
+class MkdirBody(Request):
+    path: str
+    mode: str = Field("0755", description="Octal.", examples=["0755"])
+    parents: bool = Field(True, description="Make missing parents, and do not mind if it is there.")
+
+
+class MadeAnswer(Answer):
+    made: bool = Field(description="False where it was there.")
+
+
+class MoveBody(Request):
+    source: str
+    target: str
+    overwrite: bool = True
+
+
+class CopyBody(Request):
+    source: str
+    target: str
+
+
+class ArchiveAnswer(Answer):
+    files: int = Field(description="How many entries were written.")
+
+
+# ── code ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CodeBody(Request):
+    code: str = Field(examples=["1 + 1"])
+    context: str | None = Field(None, description="A context's id. Default: the language's own context.")
+    language: str = Field("python", description="Used where `context` is not given.")
+    env: dict[str, str] = Field({}, description="Environment for this run only.")
+    timeout_s: float | None = Field(
+        60.0, gt=0, description="Seconds until the code is interrupted; null for never. State is kept."
+    )
+
+
+class ContextBody(Request):
+    language: str = "python"
+    cwd: str | None = None
+    env: dict[str, str] = {}
+
+
+class ContextAnswer(Answer):
+    """An interpreter with its own variables."""
+
+    id: str
+    language: str
+    cwd: str
+
+
+class ContextsAnswer(Answer):
+    contexts: list[ContextAnswer]
+
+
+# ── host ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TemplateAnswer(Answer):
+    name: str = Field(examples=["base"])
+    id: str = Field(description="Hash of what it is made of.")
+    size_bytes: int
+    built_at: datetime
+    description: str
+
+
+class TemplatesAnswer(Answer):
+    templates: list[TemplateAnswer]
+
+
+class HealthAnswer(Answer):
+    status: str = Field(examples=["ok"])
+    reason: str | None = None

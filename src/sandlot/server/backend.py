@@ -1,0 +1,122 @@
+"""What the doors open onto, and its life: it starts, is ready, stops. Nothing passes before or after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+import structlog
+
+from sandlot.core.engine import Engine
+from sandlot.errors import SandlotError, Unavailable
+from sandlot.images import Templates
+from sandlot.node import Node
+from sandlot.server.auth import Authenticator
+from sandlot.server.settings import Settings
+from sandlot.store import Database, KeyStore, SandboxStore, sqlite_url
+
+_log = structlog.get_logger(__name__)
+
+
+class Phase(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+def database_of(settings: Settings) -> Database:
+    """The server's database; another process on this machine may open it beside the server."""
+    return Database(sqlite_url(settings.data_dir / "sandlot.db"))
+
+
+class Backend:
+    """The engine with the store under it. ``prepare`` is called once the store is open."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        database: Database,
+        *,
+        prepare: Callable[[KeyStore], Awaitable[None]] | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.keys = KeyStore(database)
+        self.authenticate = Authenticator(self.keys)
+        self.phase = Phase.STARTING
+        self.reason = "the server is starting: it looks after the sandboxes that a former one left running"
+        self._engine = engine
+        self._database = database
+        self._prepare = prepare
+        self._on_failure = on_failure
+        self._starting: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        prepare: Callable[[KeyStore], Awaitable[None]] | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> Backend:
+        """The real one."""
+        database = database_of(settings)
+        engine = Engine(
+            store=SandboxStore(database),
+            node=Node(settings.node()),
+            templates=Templates(settings.templates_folder),
+            limits=settings.limits(),
+        )
+        return cls(engine, database, prepare=prepare, on_failure=on_failure)
+
+    def engine(self) -> Engine:
+        """Raises Unavailable unless ready."""
+        if self.phase is not Phase.READY:
+            raise Unavailable(self.reason)
+        return self._engine
+
+    def begin(self) -> None:
+        """Start in the background, so that whoever asks meanwhile gets an answer."""
+        self._starting = asyncio.create_task(self._start(), name="start the engine")
+
+    async def settled(self) -> None:
+        """Wait until it is ready, or never will be."""
+        await self._settled.wait()
+
+    def begin_stop(self) -> None:
+        """Let nothing new in."""
+        self.phase = Phase.STOPPING
+        self.reason = "the server is stopping; sandboxes go on, and the next start finds them"
+
+    async def stop(self) -> None:
+        self.begin_stop()
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+        await self._engine.stop()
+        await self.authenticate.close()
+        await self._database.close()
+
+    async def _start(self) -> None:
+        try:
+            await self._database.open()
+            if self._prepare is not None:
+                await self._prepare(self.keys)
+            await self._engine.start()
+        except Exception as error:
+            self._fail(error)
+        else:
+            if self.phase is Phase.STARTING:
+                self.phase = Phase.READY
+        finally:
+            self._settled.set()
+
+    def _fail(self, error: Exception) -> None:
+        known = isinstance(error, SandlotError)
+        self.reason = f"the server could not start: {error if known else type(error).__name__}"
+        _log.error("start failed", reason=str(error), exc_info=None if known else error)
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.FAILED
+            self._on_failure()

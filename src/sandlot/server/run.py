@@ -1,0 +1,209 @@
+"""Run the server in the foreground until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from sandlot import __version__
+from sandlot.doors.streaming import Streams
+from sandlot.errors import Conflict, InvalidArgument, PermissionDenied, SandlotError
+from sandlot.server import logs
+from sandlot.server.app import create_app
+from sandlot.server.backend import Backend, Phase
+from sandlot.server.credentials import credentials_path, ensure_first_key
+from sandlot.server.lock import locked
+from sandlot.server.protocol import guarded
+from sandlot.server.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+KIB: Final = 1024
+MAX_MESSAGE_BYTES: Final = 1024 * KIB
+PING_S: Final = 20.0
+_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM. The exit status: 0 after a stop that was asked for, 1 after a failure.
+
+    The first signal stops gracefully: nothing new is let in, streams are told why they end, sandboxes go on.
+    The second, or ``stop_timeout_s``, ends the process at once; the next start finds everything all the same.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        _check_root()
+        with (
+            locked(settings.data_dir),
+            _bound(settings.host, settings.port) as listener,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            return runner.run(_serve(settings, listener))
+    except SandlotError as error:
+        print(f"sandlot: {error.message}", file=sys.stderr)
+        return 1
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    failed = asyncio.Event()
+    say = partial(print, flush=True)
+    backend = Backend.of(
+        settings,
+        prepare=lambda keys: ensure_first_key(keys, settings.url, credentials_path(), say),
+        on_failure=failed.set,
+    )
+    app = create_app(settings, backend)
+    server = _Server(settings, app, backend)
+    say(f"Sandlot {__version__} listens on {settings.url} (the API: {settings.url}/docs)")
+    if not _is_loopback(settings.host):
+        say(f"WARNING: other machines can reach {settings.host}, and there is no TLS yet: keys and data")
+        say("travel in the clear. Put a proxy with TLS in front, or listen on 127.0.0.1.")
+    failing = asyncio.create_task(_stop_on(failed, server), name="stop on failure")
+    ready = asyncio.create_task(_say_when_ready(backend, say), name="say when ready")
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for task in (failing, ready):
+            task.cancel()
+        await asyncio.wait({failing, ready})
+    if failed.is_set():
+        print(f"sandlot: {backend.reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, stopped our way."""
+
+    def __init__(self, settings: Settings, app: FastAPI, backend: Backend) -> None:
+        super().__init__(_configured(settings, app))
+        self._backend = backend
+        self._streams: Streams = app.state.streams
+        self._stop_timeout_s = settings.stop_timeout_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        watchdog = threading.Timer(self._stop_timeout_s, _give_up, (self._stop_timeout_s,))
+        watchdog.daemon = True
+        watchdog.start()
+        self._backend.begin_stop()
+        self._streams.stop()
+        await super().shutdown(sockets)
+        watchdog.cancel()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn would raise the signals anew when it is done; a stop that was asked for is a success.
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
+
+
+def _configured(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    protocol = guarded(
+        header_timeout_s=settings.header_timeout_s,
+        send_idle_timeout_s=settings.send_idle_timeout_s,
+        max_header_bytes=settings.max_header_kib * KIB,
+    )
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        # Terminals send small pieces often: compressing them costs more time than it saves.
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=max(1, round(settings.stop_timeout_s / 2)),
+    )
+
+
+def _check_root() -> None:
+    if os.geteuid() != 0:
+        raise PermissionDenied("the server must run as root: it makes namespaces, mounts and cgroups")
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens once uvicorn takes it. Raises Conflict, InvalidArgument, PermissionDenied."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise InvalidArgument(f"host: {host!r} is no address of this machine: {error.strerror}") from None
+    with socket.socket(family, kind) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit these; a client that fell off the network is noticed within two minutes.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict(
+                    f"port {port} on {host} is in use by another program; choose another with --port"
+                ) from None
+            raise InvalidArgument(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        yield listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _say_when_ready(backend: Backend, say: Callable[[str], None]) -> None:
+    await backend.settled()
+    if backend.phase is not Phase.READY:
+        return
+    for tier in (await backend.engine().host()).tiers:
+        if tier.available:
+            say(f"  {tier.tier}: {tier.runtime} {tier.version or ''}".rstrip())
+        else:
+            say(f"  {tier.tier}: not on this host; `sandlot doctor` says what it lacks")
+    say("Ready. Stop with Ctrl-C; sandboxes go on.")
+
+
+async def _stop_on(failed: asyncio.Event, server: uvicorn.Server) -> None:
+    await failed.wait()
+    server.should_exit = True
+
+
+def _give_up(after_s: float) -> None:
+    print(
+        f"sandlot: not stopped after {after_s:g} s, ending now; sandboxes go on", file=sys.stderr, flush=True
+    )
+    os._exit(1)
