@@ -20,7 +20,7 @@ import httpx
 
 from ._config import Endpoint
 from ._errors import SandboxTimeoutError
-from ._http import client_options, proxy_for, tls_for, websocket_url
+from ._http import client_options, handshake_errors, proxy_for, tls_for, websocket_url
 from ._tar import PulledFile
 from ._wire import CONNECT_TIMEOUT, pieces
 
@@ -133,14 +133,15 @@ class AsyncSocket:
     async def connect(cls, endpoint: Endpoint, path: str) -> AsyncSocket:
         from websockets.asyncio.client import connect
 
-        connection = await connect(
-            websocket_url(endpoint, path),
-            additional_headers=endpoint.headers,
-            open_timeout=CONNECT_TIMEOUT,
-            compression=None,
-            proxy=proxy_for(endpoint),
-            ssl=tls_for(endpoint),
-        )
+        with handshake_errors(endpoint):
+            connection = await connect(
+                websocket_url(endpoint, path),
+                additional_headers=endpoint.headers,
+                open_timeout=CONNECT_TIMEOUT,
+                compression=None,
+                proxy=proxy_for(endpoint),
+                ssl=tls_for(endpoint),
+            )
         return cls(connection)
 
     async def receive(self, timeout: float | None) -> str | bytes | None:

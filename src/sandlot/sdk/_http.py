@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import httpx
 
 from ._config import Endpoint
+from ._errors import from_response, unreachable
 from ._wire import ANSWER_TIMEOUT, CONNECT_TIMEOUT
 
 # A pool without a ceiling: hundreds of sandboxes may stream at once, and a full pool would be a hidden wait.
@@ -35,6 +38,22 @@ def timeout(answer: float | None) -> httpx.Timeout:
 
 def websocket_url(endpoint: Endpoint, path: str) -> str:
     return "ws" + endpoint.url.removeprefix("http") + path
+
+
+@contextmanager
+def handshake_errors(endpoint: Endpoint) -> Iterator[None]:
+    """What can go wrong while a WebSocket is opened, as the SDK's errors."""
+    from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+    try:
+        yield
+    except InvalidStatus as error:
+        answer = error.response
+        raise from_response(
+            endpoint.url, answer.status_code, bytes(answer.body or b""), dict(answer.headers.raw_items())
+        ) from None
+    except (OSError, InvalidHandshake) as error:
+        raise unreachable(endpoint.url, error) from error
 
 
 def proxy_for(endpoint: Endpoint) -> Literal[True] | None:

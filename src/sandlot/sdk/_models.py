@@ -153,7 +153,7 @@ class Template:
 class FileInfo:
     """A file, folder or link inside a sandbox.
 
-    ``size`` is in bytes, ``mode`` the permission bits as a number (``0o644``), ``modified`` is in UTC,
+    ``size`` is in bytes, ``mode`` the permission bits in octal (``"0644"``), ``modified`` is in UTC,
     ``target`` is where a link points.
     """
 
@@ -161,7 +161,7 @@ class FileInfo:
     name: str
     kind: Literal["file", "dir", "symlink", "other"]
     size: int
-    mode: int
+    mode: str
     uid: int
     gid: int
     owner: str
@@ -179,13 +179,12 @@ class FileInfo:
 
     @classmethod
     def _of(cls, data: Json) -> FileInfo:
-        mode = data.get("mode", 0)
         return cls(
             path=data["path"],
             name=data["name"],
             kind=data["kind"],
             size=data["size"],
-            mode=int(mode, 8) if isinstance(mode, str) else mode,
+            mode=data["mode"],
             uid=data.get("uid", 0),
             gid=data.get("gid", 0),
             owner=data.get("owner") or "",
@@ -263,6 +262,11 @@ class CommandResult:
     stderr_truncated: bool = False
 
     @property
+    def truncated(self) -> bool:
+        """Whether bytes of either stream are missing."""
+        return self.stdout_truncated or self.stderr_truncated
+
+    @property
     def ok(self) -> bool:
         """Whether the command exited with 0."""
         return self.exit_code == 0
@@ -282,7 +286,7 @@ class CommandResult:
 class CommandInfo:
     """A command that runs, or ran, in a sandbox. ``exit`` is None while it runs."""
 
-    id: str
+    id: int
     pid: int
     args: tuple[str, ...]
     cwd: str
@@ -300,7 +304,7 @@ class CommandInfo:
         running = bool(data.get("running"))
         ended = not running and data.get("exit_code") is not None
         return cls(
-            id=str(data["id"]),
+            id=data["id"],
             pid=data["pid"],
             args=tuple(data.get("args") or ()),
             cwd=data.get("cwd") or "",

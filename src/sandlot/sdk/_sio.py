@@ -13,7 +13,7 @@ import httpx
 
 from ._config import Endpoint
 from ._errors import SandboxTimeoutError
-from ._http import client_options, proxy_for, tls_for, websocket_url
+from ._http import client_options, handshake_errors, proxy_for, tls_for, websocket_url
 from ._tar import PulledFile
 from ._wire import CONNECT_TIMEOUT, pieces
 
@@ -92,15 +92,16 @@ class Socket:
     def connect(cls, endpoint: Endpoint, path: str) -> Socket:
         from websockets.sync.client import connect
 
-        connection = connect(
-            websocket_url(endpoint, path),
-            additional_headers=endpoint.headers,
-            open_timeout=CONNECT_TIMEOUT,
-            compression=None,
-            proxy=proxy_for(endpoint),
-            ssl=tls_for(endpoint),
-            legacy=True,
-        )
+        with handshake_errors(endpoint):
+            connection = connect(
+                websocket_url(endpoint, path),
+                additional_headers=endpoint.headers,
+                open_timeout=CONNECT_TIMEOUT,
+                compression=None,
+                proxy=proxy_for(endpoint),
+                ssl=tls_for(endpoint),
+                legacy=True,
+            )
         return cls(connection)
 
     def receive(self, timeout: float | None) -> str | bytes | None:

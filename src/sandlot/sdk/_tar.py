@@ -124,7 +124,8 @@ def unpack(stream: io.RawIOBase, folder: Path) -> int:
     except tarfile.TarError as error:
         raise SandboxError(f"the folder did not arrive whole: {error}") from error
     for place, target in links:
-        _link(place, target)
+        if not _link(place, target):
+            refused.add(f"{place.relative_to(root)} -> {target}")
     refused.complain(folder)
     return files
 
@@ -146,7 +147,7 @@ class _Refused:
             return
         more = f" and {self._count - SHOWN} more" if self._count > SHOWN else ""
         raise UnsafeArchiveError(
-            f"not written to {folder}, because they are not plain files or would leave the folder: "
+            f"not written to {folder}, because they are not plain files, lead out of it or are in the way: "
             f"{', '.join(self._names[:SHOWN])}{more}; everything else was written",
             refused=self._names,
         )
@@ -188,13 +189,14 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> No
     os.utime(place, (member.mtime, member.mtime))
 
 
-def _link(place: Path, target: str) -> None:
+def _link(place: Path, target: str) -> bool:
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_symlink() or place.is_file():
         place.unlink()
     elif place.is_dir():
-        raise SandboxError(f"{place} is a folder here and a link in the sandbox; remove it first")
+        return False
     place.symlink_to(target)
+    return True
 
 
 class replacing:

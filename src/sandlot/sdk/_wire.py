@@ -23,6 +23,7 @@ ARCHIVE_TIMEOUT = 600.0
 STREAM_TIMEOUT = 60.0
 
 RETRIES = 3
+CONNECT_RETRIES = 2
 MAX_RETRY_AFTER = 5.0
 # A server that restarts is back within seconds, and its sandboxes never stopped.
 RECONNECT_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
@@ -40,9 +41,11 @@ def retry_delay(method: str, attempt: int, status: int, retry_after: str | None)
     return delay if delay <= MAX_RETRY_AFTER else None
 
 
-def may_repeat(method: str, *, connected: bool) -> bool:
+def may_repeat(method: str, attempt: int, *, connected: bool) -> bool:
     """Whether a request that ended without an answer may be sent again."""
-    return not connected or method in _IDEMPOTENT
+    if not connected:
+        return attempt < CONNECT_RETRIES
+    return method in _IDEMPOTENT and attempt < RETRIES
 
 
 def backoff(attempt: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -48,6 +49,12 @@ class AsyncEvents:
                 raise from_body(event["error"])
             elif event["type"] != "keepalive":
                 return event
+
+    async def finish(self) -> None:
+        """Close a stream whose last event has been read. The connection can be used again."""
+        with suppress(httpx.TransportError):
+            await anext(self._chunks, None)
+        await self.close()
 
     async def close(self) -> None:
         await self._response.aclose()
@@ -135,7 +142,7 @@ class AsyncApi:
                 body = await response.aread()
                 await response.aclose()
             except httpx.TransportError as error:
-                if attempt >= _wire.RETRIES or not _wire.may_repeat(method, connected=_connected(error)):
+                if not _wire.may_repeat(method, attempt, connected=_connected(error)):
                     raise _lost(self.endpoint.url, error, timeout) from error
                 delay: float | None = _wire.backoff(attempt)
             else:

@@ -159,6 +159,7 @@ async def execute(api: AsyncApi, sandbox_id: str, body: Mapping[str, object], ru
                     "the connection was lost while the code ran; its variables are kept, its output is not"
                 )
             if not await run.take(event):
+                await events.finish()
                 return run.execution
     finally:
         await events.close()

@@ -40,7 +40,7 @@ class AsyncCommand:
         self,
         api: AsyncApi,
         sandbox_id: str,
-        id: str,
+        id: int,
         pid: int,
         *,
         shown: str,
@@ -53,7 +53,7 @@ class AsyncCommand:
         #: How the command ended, as far as this handle has read; None before.
         self.exit: CommandExit | None = None
         self._api = api
-        self._path = ("sandboxes", sandbox_id, "commands", id)
+        self._path = ("sandboxes", sandbox_id, "commands", str(id))
         self._shown = shown
         self._timeout = timeout
         self._position = dict(position)
@@ -82,7 +82,7 @@ class AsyncCommand:
             event = await self._next()
             if event["type"] == "exit":
                 self.exit = CommandExit._of(event)
-                await self.detach()
+                await self._finish()
             elif event["type"] in self._position:
                 output = Output(stream=event["type"], data=_wire.payload(event), offset=event["offset"])
                 self._position[output.stream] = output.offset + len(output.data)
@@ -210,6 +210,11 @@ class AsyncCommand:
         if self.exit is None:
             raise RuntimeError("the output of a command ends with the command")
         return self.exit
+
+    async def _finish(self) -> None:
+        events, self._events = self._events, None
+        if events is not None:
+            await events.finish()
 
     async def _next(self) -> dict[str, Any]:
         last: SandboxError | None = None
@@ -344,7 +349,7 @@ class AsyncCommands:
         return AsyncCommand(
             self._api,
             self._sandbox_id,
-            str(started["id"]),
+            started["id"],
             started["pid"],
             shown=command if isinstance(command, str) else shlex.join(command),
             timeout=timeout,
@@ -363,7 +368,7 @@ class AsyncCommands:
             raise ServerUnavailableError("the server closed the connection before the command had started")
         return event
 
-    async def connect(self, id: str, *, from_start: bool = True) -> AsyncCommand:
+    async def connect(self, id: int, *, from_start: bool = True) -> AsyncCommand:
         """A handle on a command that was started before, here or elsewhere.
 
         Args:
@@ -382,7 +387,9 @@ class AsyncCommands:
             assert (await command.wait()).stdout == "hello\\n"
             ```
         """
-        info = CommandInfo._of(await self._api.get(_wire.path("sandboxes", self._sandbox_id, "commands", id)))
+        info = CommandInfo._of(
+            await self._api.get(_wire.path("sandboxes", self._sandbox_id, "commands", str(id)))
+        )
         start = (0, 0) if from_start else (info.stdout_end, info.stderr_end)
         return AsyncCommand(
             self._api,

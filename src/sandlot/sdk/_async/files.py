@@ -106,7 +106,7 @@ class AsyncFiles:
     async def read_bytes(
         self, path: str, *, offset: int = 0, length: int | None = None, user: str | None = None
     ) -> bytes:
-        """The file's bytes, from ``offset`` on and at most ``length`` of them. See ``stream`` for large files.
+        """The file's bytes, from ``offset`` on and at most ``length`` of them. ``stream`` is for large ones.
 
         Example:
             ```python

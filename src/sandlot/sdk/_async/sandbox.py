@@ -282,7 +282,7 @@ class AsyncSandbox:
         command: str | None = None,
         cwd: str | None = None,
         user: str | None = None,
-        command_id: str | None = None,
+        command_id: int | None = None,
         from_start: bool = True,
     ) -> AsyncTerminal:
         """A terminal, to be used as a context manager.

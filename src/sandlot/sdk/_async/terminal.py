@@ -40,7 +40,7 @@ class AsyncTerminal:
 
     def __init__(self, api: AsyncApi, sandbox_id: str, params: dict[str, object]) -> None:
         #: The id of the program, for ``sandbox.terminal(command_id=...)`` and ``sandbox.commands``.
-        self.id = ""
+        self.id = 0
         self.pid = 0
         #: How the program ended; None before.
         self.exit: CommandExit | None = None
@@ -59,7 +59,7 @@ class AsyncTerminal:
         except BaseException:
             await self._socket.close()
             raise
-        self.id, self.pid = str(started["id"]), started["pid"]
+        self.id, self.pid = started["id"], started["pid"]
         return self
 
     async def __aexit__(
@@ -153,7 +153,7 @@ class AsyncTerminal:
             await socket.close()
 
     async def _hang_up(self) -> None:
-        path = _wire.path("sandboxes", self._sandbox_id, "commands", self.id, "signal")
+        path = _wire.path("sandboxes", self._sandbox_id, "commands", str(self.id), "signal")
         try:
             await self._api.request("POST", path, json={"signal": "HUP", "group": True})
         except (NotFoundError, SandboxGoneError):

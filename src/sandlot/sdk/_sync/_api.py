@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -49,6 +50,12 @@ class Events:
                 raise from_body(event["error"])
             elif event["type"] != "keepalive":
                 return event
+
+    def finish(self) -> None:
+        """Close a stream whose last event has been read. The connection can be used again."""
+        with suppress(httpx.TransportError):
+            next(self._chunks, None)
+        self.close()
 
     def close(self) -> None:
         self._response.close()
@@ -136,7 +143,7 @@ class Api:
                 body = response.read()
                 response.close()
             except httpx.TransportError as error:
-                if attempt >= _wire.RETRIES or not _wire.may_repeat(method, connected=_connected(error)):
+                if not _wire.may_repeat(method, attempt, connected=_connected(error)):
                     raise _lost(self.endpoint.url, error, timeout) from error
                 delay: float | None = _wire.backoff(attempt)
             else:

@@ -160,6 +160,7 @@ def execute(api: Api, sandbox_id: str, body: Mapping[str, object], run: Run) -> 
                     "the connection was lost while the code ran; its variables are kept, its output is not"
                 )
             if not run.take(event):
+                events.finish()
                 return run.execution
     finally:
         events.close()

@@ -41,7 +41,7 @@ class Command:
         self,
         api: Api,
         sandbox_id: str,
-        id: str,
+        id: int,
         pid: int,
         *,
         shown: str,
@@ -54,7 +54,7 @@ class Command:
         #: How the command ended, as far as this handle has read; None before.
         self.exit: CommandExit | None = None
         self._api = api
-        self._path = ("sandboxes", sandbox_id, "commands", id)
+        self._path = ("sandboxes", sandbox_id, "commands", str(id))
         self._shown = shown
         self._timeout = timeout
         self._position = dict(position)
@@ -83,7 +83,7 @@ class Command:
             event = self._next()
             if event["type"] == "exit":
                 self.exit = CommandExit._of(event)
-                self.detach()
+                self._finish()
             elif event["type"] in self._position:
                 output = Output(stream=event["type"], data=_wire.payload(event), offset=event["offset"])
                 self._position[output.stream] = output.offset + len(output.data)
@@ -211,6 +211,11 @@ class Command:
         if self.exit is None:
             raise RuntimeError("the output of a command ends with the command")
         return self.exit
+
+    def _finish(self) -> None:
+        events, self._events = self._events, None
+        if events is not None:
+            events.finish()
 
     def _next(self) -> dict[str, Any]:
         last: SandboxError | None = None
@@ -343,7 +348,7 @@ class Commands:
         return Command(
             self._api,
             self._sandbox_id,
-            str(started["id"]),
+            started["id"],
             started["pid"],
             shown=command if isinstance(command, str) else shlex.join(command),
             timeout=timeout,
@@ -362,7 +367,7 @@ class Commands:
             raise ServerUnavailableError("the server closed the connection before the command had started")
         return event
 
-    def connect(self, id: str, *, from_start: bool = True) -> Command:
+    def connect(self, id: int, *, from_start: bool = True) -> Command:
         """A handle on a command that was started before, here or elsewhere.
 
         Args:
@@ -381,7 +386,7 @@ class Commands:
             assert (command.wait()).stdout == "hello\\n"
             ```
         """
-        info = CommandInfo._of(self._api.get(_wire.path("sandboxes", self._sandbox_id, "commands", id)))
+        info = CommandInfo._of(self._api.get(_wire.path("sandboxes", self._sandbox_id, "commands", str(id))))
         start = (0, 0) if from_start else (info.stdout_end, info.stderr_end)
         return Command(
             self._api,

@@ -107,7 +107,7 @@ class Files:
     def read_bytes(
         self, path: str, *, offset: int = 0, length: int | None = None, user: str | None = None
     ) -> bytes:
-        """The file's bytes, from ``offset`` on and at most ``length`` of them. See ``stream`` for large files.
+        """The file's bytes, from ``offset`` on and at most ``length`` of them. ``stream`` is for large ones.
 
         Example:
             ```python
@@ -207,7 +207,7 @@ class Files:
             self.stat(path, user=user)
         except NotFoundError as error:
             # A missing sandbox is not a missing file.
-            if "sandbox" in error.details or self._sandbox_id in error.message:
+            if repr(self._sandbox_id) in error.message:
                 raise
             return False
         return True

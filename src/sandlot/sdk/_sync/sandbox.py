@@ -147,7 +147,7 @@ class Sandbox:
     def list(
         cls,
         *,
-        state: str | Sequence[str] | None = "running",
+        state: str | Sequence[str] | None = None,
         metadata: Mapping[str, str] | None = None,
         page_size: int = 100,
         api_key: str | None = None,
@@ -156,7 +156,7 @@ class Sandbox:
         """Your sandboxes. Pages are fetched as the iteration needs them.
 
         Args:
-            state: one state, or several; None for all, ended ones too.
+            state: one state, or several, such as ``killed``; those that have not ended if not given.
             metadata: only sandboxes with all these labels.
             page_size: how many to fetch at a time.
             api_key: as for ``create``.
@@ -283,7 +283,7 @@ class Sandbox:
         command: str | None = None,
         cwd: str | None = None,
         user: str | None = None,
-        command_id: str | None = None,
+        command_id: int | None = None,
         from_start: bool = True,
     ) -> Terminal:
         """A terminal, to be used as a context manager.

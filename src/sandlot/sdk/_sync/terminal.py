@@ -41,7 +41,7 @@ class Terminal:
 
     def __init__(self, api: Api, sandbox_id: str, params: dict[str, object]) -> None:
         #: The id of the program, for ``sandbox.terminal(command_id=...)`` and ``sandbox.commands``.
-        self.id = ""
+        self.id = 0
         self.pid = 0
         #: How the program ended; None before.
         self.exit: CommandExit | None = None
@@ -60,7 +60,7 @@ class Terminal:
         except BaseException:
             self._socket.close()
             raise
-        self.id, self.pid = str(started["id"]), started["pid"]
+        self.id, self.pid = started["id"], started["pid"]
         return self
 
     def __exit__(
@@ -154,7 +154,7 @@ class Terminal:
             socket.close()
 
     def _hang_up(self) -> None:
-        path = _wire.path("sandboxes", self._sandbox_id, "commands", self.id, "signal")
+        path = _wire.path("sandboxes", self._sandbox_id, "commands", str(self.id), "signal")
         try:
             self._api.request("POST", path, json={"signal": "HUP", "group": True})
         except (NotFoundError, SandboxGoneError):
