@@ -116,8 +116,8 @@ def select_archive(sources: Iterable[AptSource], *, os: str, codename: str, arch
             candidates = own
     if not any(codename in source.suites for source in candidates):
         raise Unavailable(
-            f"apt on this host has no source for the suite {codename!r} with the component 'main'; templates are "
-            "built from the host's sources. Add one under /etc/apt/sources.list.d and run 'apt-get update'."
+            f"apt on this host has no source for the suite {codename!r} with the component 'main', and "
+            "templates are built from it. Add one under /etc/apt/sources.list.d and run 'apt-get update'."
         )
     return Archive(os=os, suite=codename, architecture=architecture, sources=tuple(candidates))
 

@@ -103,12 +103,12 @@ class Templates:
                 return self._template(_read_json(self._root / f"{name}.json"))
         if name in RECIPES:
             raise NotFound(
-                f"template {name!r} is not built on this host; build it with: sandlot template build {name}"
+                f"template {name!r} is not built on this host; build it: sandlot templates build {name}"
             )
         built = ", ".join(info.name for info in self.list()) or "none yet"
         raise NotFound(
             f"there is no template {name[:64]!r}. Built: {built}. "
-            f"`sandlot template build` can build: {', '.join(RECIPES)}"
+            f"`sandlot templates build NAME` builds {', '.join(RECIPES)}"
         )
 
     async def build(self, name: str, *, progress: Report, force: bool = False) -> Template:
@@ -133,7 +133,7 @@ class Templates:
     def prune(self, *, keep: Collection[Path] = ()) -> Sequence[Path]:
         """Removes layers that no current template uses, nothing mounts, and ``keep`` does not name.
 
-        ``keep`` holds the layers of sandboxes and snapshots that are not mounted now. Returns what was removed.
+        ``keep`` holds the layers of sandboxes and snapshots that are not mounted now. Returns what is gone.
         Raises Conflict while a build is running.
         """
         with _try_lock(self._root) as held:
@@ -284,7 +284,12 @@ class Templates:
             await asyncio.sleep(_LOCK_POLL_S)
 
 
-_GUEST_ENV: Mapping[str, str] = {"LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+# The user's own `pip install` puts commands in ~/.local/bin, and not every command runs in a login shell.
+_GUEST_ENV: Mapping[str, str] = {
+    "PATH": "/home/user/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
 
 
 @contextlib.contextmanager

@@ -68,9 +68,9 @@ async def download(
 
     def on_line(line: str) -> None:
         nonlocal begun
-        if line.startswith("Collecting "):
+        if line.startswith(("Collecting ", "Processing ")):  # from an index, or a file that pip has already
             begun += 1
-            report(f"fetching {line.split()[1]}", min(begun / total, 1.0))
+            report(f"fetching {Path(line.split()[1]).name}", min(begun / total, 1.0))
 
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off"]
     await runner.run(

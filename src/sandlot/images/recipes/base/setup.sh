@@ -2,6 +2,8 @@
 # Runs inside the new root file system, without a network, after the packages and files/ are in place.
 set -euo pipefail
 
+# Debian's forks a program at the end of a login shell.
+rm -f /etc/skel/.bash_logout
 useradd --create-home --uid 1000 --user-group --shell /bin/bash --groups sudo user
 cp /etc/skel/.profile /etc/skel/.bashrc /root/
 
