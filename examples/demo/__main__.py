@@ -88,17 +88,14 @@ class Demo:
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[Attacks]:
         server = self._server
-        templates = Templates(TEMPLATES)
-        layers = dict.fromkeys(
-            layer for name in ("base", "code-interpreter") for layer in templates.resolve(name).layers
-        )
+        layers = Templates(TEMPLATES).resolve("base").layers
         with tempfile.TemporaryDirectory(prefix="sandlot-demo-", dir="/var/tmp") as folder:
             canaries = Path(folder)
             (canaries / CANARY_FILE).write_text(canary := secrets.token_hex(16))
             known = (canary, self._planted, server.local.key)
             async with (
                 await AsyncSandbox.create("base", timeout=900) as neighbour,
-                Watch(neighbour, canaries, list(layers), server.folder / "data", server.cgroup) as watch,
+                Watch(neighbour, canaries, layers, server.folder / "data", server.cgroup) as watch,
                 Host(canaries, server.local.port, server.local.process.pid, known) as host,
             ):
                 yield Attacks(self._report, self._ledger, self._clock, watch, host)
