@@ -50,7 +50,7 @@ class LinkWorker:
                 self._links.close()
 
         await asyncio.get_running_loop().run_in_executor(self._threads, shut)
-        self._threads.shutdown(wait=False)
+        await asyncio.to_thread(self._threads.shutdown)
 
 
 class Links:

@@ -26,7 +26,7 @@ _HEADER = struct.Struct("=IHHII")
 
 
 class Watch:
-    """Calls ``react`` soon after an interesting message, and again after a second as long as it fails."""
+    """Calls ``react`` after an interesting message, and again after a second as long as it fails."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class Watch:
     async def _run(self) -> None:
         while True:
             await self._changed.wait()
-            await asyncio.sleep(SETTLE)
             self._changed.clear()
             try:
                 await self._react()
+                await asyncio.sleep(SETTLE)
             except Exception as error:
                 log.exception("network repair failed, trying again", error=str(error))
                 await asyncio.sleep(RETRY)
