@@ -46,7 +46,7 @@ class TemplateConfig:
     user: str = "user"
     workdir: str = "/home/user"
     env: Mapping[str, str] = field(default_factory=dict)
-    kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kernels: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,11 @@ class Templates:
         if recipe is None:
             raise InvalidArgument(f"there is no recipe for {name[:64]!r}; there are {', '.join(RECIPES)}")
         archive = await asyncio.to_thread(host_archive)
-        built = self._find_all(recipe, archive)
-        if built is None or force or not (self._root / f"{name}.json").is_file():
+        if force or not self._is_current(recipe, archive):
             _require_builder()
             async with self._locked(progress) as held:
-                built = await self._build_layers(recipe, archive, held, progress, force=force)
+                await self._build_layers(recipe, archive, held, progress, force=force)
                 self._publish_all(archive)
-        self._publish(recipe, built)
         return self.resolve(name)
 
     def prune(self, *, keep: Collection[Path] = ()) -> Sequence[Path]:
@@ -154,7 +152,7 @@ class Templates:
 
     async def _build_layers(
         self, recipe: TemplateRecipe, archive: Archive, held: int, report: Report, *, force: bool
-    ) -> tuple[Path, ...]:
+    ) -> None:
         await asyncio.to_thread(_empty, self._building())
         log = self._root / "logs" / f"{recipe.name}.log"
         log.parent.mkdir(exist_ok=True)
@@ -166,7 +164,6 @@ class Templates:
             if finished is None:
                 finished = await self._build_layer(layer, below, archive, runner, report)
             below = (finished, *below)
-        return below
 
     async def _build_layer(
         self, recipe: LayerRecipe, below: tuple[Path, ...], archive: Archive, runner: Runner, report: Report
@@ -227,37 +224,24 @@ class Templates:
             path = self._layers / f"{name}.{attempt}"
         return path
 
+    def _is_current(self, recipe: TemplateRecipe, archive: Archive) -> bool:
+        layers = self._find_all(recipe, archive)
+        path = self._root / f"{recipe.name}.json"
+        return layers is not None and path.is_file() and _read_json(path) == _record(recipe, layers)
+
     def _publish_all(self, archive: Archive) -> None:
-        """A layer that was built for one template may be all that another, not built yet, is made of."""
+        """What was built for one template is current in every other that is made of it, too."""
         for recipe in RECIPES.values():
             layers = self._find_all(recipe, archive)
-            if layers and not (self._root / f"{recipe.name}.json").is_file():
-                self._publish(recipe, layers)
-
-    def _publish(self, recipe: TemplateRecipe, layers: Sequence[Path]) -> None:
-        names = [layer.parent.name for layer in layers]
-        config = TemplateConfig(env=_GUEST_ENV, kernels=recipe.kernels)
-        body = {"layers": names, "config": asdict(config)}
-        newest = max(_read_json(layer.parent / "layer.json")["built_at"] for layer in layers)
-        record = {
-            "name": recipe.name,
-            "id": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16],
-            "description": recipe.description,
-            "built_at": newest,
-            **body,
-        }
-        path = self._root / f"{recipe.name}.json"
-        if not path.is_file() or _read_json(path) != record:
-            _write_json(path, record)
+            if layers and not self._is_current(recipe, archive):
+                _write_json(self._root / f"{recipe.name}.json", _record(recipe, layers))
 
     def _template(self, record: dict[str, Any]) -> Template:
-        config = record["config"]
-        kernels = {language: tuple(command) for language, command in config.pop("kernels").items()}
         return Template(
             name=record["name"],
             id=record["id"],
             layers=tuple(self._layers / name / "rootfs" for name in record["layers"]),
-            config=TemplateConfig(**config, kernels=kernels),
+            config=TemplateConfig(**record["config"]),
         )
 
     def _building(self) -> Path:
@@ -282,6 +266,21 @@ class Templates:
                 report(Progress("waiting", "another build is running on this host"))
                 waiting = True
             await asyncio.sleep(_LOCK_POLL_S)
+
+
+def _record(recipe: TemplateRecipe, layers: Sequence[Path]) -> dict[str, Any]:
+    """What a template's file says; the id is of everything that a sandbox made from it would notice."""
+    config = TemplateConfig(
+        env=_GUEST_ENV, kernels={name: list(words) for name, words in recipe.kernels.items()}
+    )
+    body = {"layers": [layer.parent.name for layer in layers], "config": asdict(config)}
+    return {
+        "name": recipe.name,
+        "id": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16],
+        "description": recipe.description,
+        "built_at": max(_read_json(layer.parent / "layer.json")["built_at"] for layer in layers),
+        **body,
+    }
 
 
 # The user's own `pip install` puts commands in ~/.local/bin, and not every command runs in a login shell.
