@@ -1,0 +1,35 @@
+"""What one machine does: isolation tiers, root file systems, limits, and every trace removed afterwards."""
+
+from sandlot.node.host import probe_host
+from sandlot.node.model import (
+    Finding,
+    HostReport,
+    Leftover,
+    NodeSettings,
+    OomEvent,
+    RootFs,
+    SandboxSpec,
+    Stats,
+    Tier,
+    TierStatus,
+    instance_of,
+)
+from sandlot.node.node import Node
+from sandlot.node.sandbox import NodeSandbox
+
+__all__ = [
+    "Finding",
+    "HostReport",
+    "Leftover",
+    "Node",
+    "NodeSandbox",
+    "NodeSettings",
+    "OomEvent",
+    "RootFs",
+    "SandboxSpec",
+    "Stats",
+    "Tier",
+    "TierStatus",
+    "instance_of",
+    "probe_host",
+]

@@ -1,0 +1,306 @@
+"""Control groups, v1 (also beside an empty v2, "hybrid") and v2, by plain file reads and writes.
+
+Everything a sandbox is made of on the host stands in one group, `/sandlot-<instance>/<sandbox>`: the
+runtime, and with gVisor its sentry, gofer and stub processes too. Kernel documents:
+admin-guide/cgroup-v1, cgroup-v2.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandlot.errors import Unavailable
+
+_PERIOD_US = 100_000
+_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
+REQUIRED = ("cpu", "memory", "pids")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``memory_high_bytes`` is where the guest should be made to give way, before ``memory_max_bytes``."""
+
+    cpus: float
+    memory_high_bytes: int
+    memory_max_bytes: int
+    pids: int
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """``held_bytes`` can only be freed by ending something; ``cache_bytes`` the kernel takes back by
+    itself.
+    """
+
+    held_bytes: int
+    cache_bytes: int
+
+
+@dataclass(frozen=True)
+class CgroupLayout:
+    """Where the hierarchies are mounted. ``unified`` is the v2 one; ``v1`` maps controllers to theirs."""
+
+    unified: Path | None
+    v1: dict[str, Path]
+
+    @classmethod
+    def detect(cls, mountinfo: Path = Path("/proc/self/mountinfo")) -> CgroupLayout:
+        unified: Path | None = None
+        v1: dict[str, Path] = {}
+        for line in mountinfo.read_text().splitlines():
+            left, _, right = line.partition(" - ")
+            point = Path(left.split(" ")[4])
+            kind, _, options = right.split(" ", 2)
+            if kind == "cgroup2":
+                unified = unified or point
+            elif kind == "cgroup":
+                for option in options.split(","):
+                    name = option.removeprefix("name=")
+                    if name not in ("rw", "ro", "xattr", "clone_children"):
+                        v1.setdefault(name, point)
+        return cls(unified, v1)
+
+    @property
+    def is_v2(self) -> bool:
+        return "memory" not in self.v1 and self.unified is not None
+
+    @property
+    def name(self) -> str:
+        return "v2" if self.is_v2 else "v1 (hybrid)" if self.unified else "v1" if self.v1 else "none"
+
+    def missing(self) -> list[str]:
+        """Required controllers that this host does not offer."""
+        if self.unified is not None and self.is_v2:
+            have = (self.unified / "cgroup.controllers").read_text().split()
+        else:
+            have = list(self.v1)
+        return [name for name in REQUIRED if name not in have]
+
+    def hierarchy(self, controller: str) -> Path:
+        """Where the controller's groups are. Raises Unavailable where the host has none."""
+        root = self.unified if self.is_v2 else self.v1.get(controller)
+        if root is None:
+            raise Unavailable(f"this host has no {controller} control groups")
+        return root
+
+    def roots(self) -> list[Path]:
+        """Each mounted hierarchy once: a runtime makes its folders in all of them."""
+        points = dict.fromkeys(self.v1.values())
+        if self.unified is not None:
+            points[self.unified] = None
+        return list(points)
+
+
+class CgroupTree:
+    """The groups of one instance."""
+
+    def __init__(self, instance: str, layout: CgroupLayout) -> None:
+        self.name = f"sandlot-{instance}"
+        self.layout = layout
+
+    def group(self, id: str) -> Cgroup:
+        return Cgroup(self.layout, self.name, id)
+
+    def ids(self) -> set[str]:
+        """Names of all groups of the instance, in whichever hierarchy."""
+        found = set()
+        for root in self.layout.roots():
+            with contextlib.suppress(FileNotFoundError):
+                found |= {entry.name for entry in (root / self.name).iterdir() if entry.is_dir()}
+        return found
+
+    def remove(self) -> None:
+        """Remove the instance's own groups, where nothing is left in them."""
+        for root in self.layout.roots():
+            with contextlib.suppress(OSError):
+                (root / self.name).rmdir()
+
+
+class Cgroup:
+    """The group of one sandbox."""
+
+    def __init__(self, layout: CgroupLayout, parent: str, id: str) -> None:
+        self._layout = layout
+        self.path = f"/{parent}/{id}"
+        self._parent = parent
+        self._id = id
+
+    def folder(self, controller: str) -> Path:
+        return self._layout.hierarchy(controller) / self._parent / self._id
+
+    def create(self, limits: Limits) -> None:
+        """Raises Unavailable where the host does not let us limit what a sandbox uses."""
+        try:
+            if self._layout.is_v2:
+                self._create_v2(limits)
+            else:
+                self._create_v1(limits)
+        except OSError as error:
+            raise Unavailable(f"cannot make the control group {self.path}: {error}") from error
+
+    def entry_files(self) -> list[Path]:
+        """A process that writes its pid into each of these has joined the group."""
+        if self._layout.is_v2:
+            return [self.folder("memory") / "cgroup.procs"]
+        # `tasks`, not `cgroup.procs`: one thread moves without the wait for a grace period, ~5 ms each.
+        return [folder / "tasks" for folder in self._v1_folders()]
+
+    def processes(self) -> list[int]:
+        """Pids in the group; none when it is gone. Raises OSError when it cannot be read."""
+        found: dict[int, None] = {}
+        for folder in self._folders():
+            with contextlib.suppress(FileNotFoundError):
+                for line in (folder / "cgroup.procs").read_text().split():
+                    found[int(line)] = None
+        found.pop(0, None)  # a process that this pid namespace does not know
+        return list(found)
+
+    def kill(self, deadline_s: float = 10.0) -> None:
+        """End everything in the group and see it end. Raises Unavailable when something does not."""
+        deadline = time.monotonic() + deadline_s
+        pause = 0.0005
+        while self._alive():
+            self._kill_all()
+            if time.monotonic() > deadline:
+                raise Unavailable(f"processes of {self.path} do not end: {self._alive()}")
+            time.sleep(pause)
+            pause = min(0.02, pause * 2)
+
+    def remove(self, deadline_s: float = 10.0) -> None:
+        """Remove the group from every hierarchy; idempotent. Raises Unavailable when it is still in use."""
+        deadline = time.monotonic() + deadline_s
+        for root in self._layout.roots():
+            folder = root / self._parent / self._id
+            while not _rmdir(folder):
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"the control group {folder} stays busy")
+                time.sleep(0.005)
+
+    def cpu_seconds(self) -> float:
+        if self._layout.is_v2:
+            return _keyed(self.folder("cpu") / "cpu.stat")["usage_usec"] / 1e6
+        return int((self.folder("cpuacct") / "cpuacct.usage").read_text()) / 1e9
+
+    def memory(self) -> MemoryUse:
+        stat = _keyed(self.folder("memory") / "memory.stat")
+        if self._layout.is_v2:
+            kernel = stat.get("kernel", 0) - stat.get("slab_reclaimable", 0)
+            held = stat["anon"] + stat["shmem"] + max(0, kernel)
+            return MemoryUse(held, max(0, stat["file"] - stat["shmem"]) + stat.get("slab_reclaimable", 0))
+        shmem = stat.get("total_shmem", 0)
+        return MemoryUse(stat["total_rss"] + shmem, max(0, stat["total_cache"] - shmem))
+
+    def oom_kills(self) -> int:
+        """How many processes the kernel has ended here for want of memory."""
+        if self._layout.is_v2:
+            return _keyed(self.folder("memory") / "memory.events").get("oom_kill", 0)
+        return _keyed(self.folder("memory") / "memory.oom_control").get("oom_kill", 0)
+
+    @property
+    def is_v2(self) -> bool:
+        return self._layout.is_v2
+
+    def _create_v2(self, limits: Limits) -> None:
+        root = self._layout.hierarchy("memory")
+        parent = root / self._parent
+        parent.mkdir(exist_ok=True)
+        for folder in (root, parent):
+            enabled = (folder / "cgroup.subtree_control").read_text().split()
+            if missing := [name for name in REQUIRED if name not in enabled]:
+                _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
+        own = parent / self._id
+        own.mkdir(exist_ok=True)
+        _write(own / "cpu.max", f"{_quota_us(limits.cpus)} {_PERIOD_US}")
+        _write(own / "memory.max", limits.memory_max_bytes)
+        if limits.memory_high_bytes < limits.memory_max_bytes:
+            _write(own / "memory.high", limits.memory_high_bytes)
+        _write_if_there(own / "memory.swap.max", 0)
+        _write(own / "pids.max", limits.pids)
+
+    def _create_v1(self, limits: Limits) -> None:
+        for folder in self._v1_folders():
+            folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder("cpu") / "cpu.cfs_period_us", _PERIOD_US)
+        _write(self.folder("cpu") / "cpu.cfs_quota_us", _quota_us(limits.cpus))
+        memory = self.folder("memory")
+        _write(memory / "memory.limit_in_bytes", limits.memory_max_bytes)
+        _write_if_there(memory / "memory.memsw.limit_in_bytes", limits.memory_max_bytes)
+        _write_if_there(memory / "memory.swappiness", 0)
+        _write(self.folder("pids") / "pids.max", limits.pids)
+
+    def _v1_folders(self) -> list[Path]:
+        have = [name for name in _CONTROLLERS if name in self._layout.v1]
+        return list(dict.fromkeys(self.folder(name) for name in have))
+
+    def _folders(self) -> list[Path]:
+        return [root / self._parent / self._id for root in self._layout.roots()]
+
+    def _alive(self) -> list[int]:
+        return [pid for pid in self.processes() if not _is_dead(pid)]
+
+    def _kill_all(self) -> None:
+        if self._layout.is_v2:
+            with contextlib.suppress(FileNotFoundError):
+                _write(self.folder("memory") / "cgroup.kill", 1)
+                return
+        elif "freezer" in self._layout.v1:
+            _write_if_there(self.folder("freezer") / "freezer.state", "THAWED")
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _is_dead(pid: int) -> bool:
+    """Gone, or a zombie: the host's init may take seconds to reap what a runtime left to it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
+def _quota_us(cpus: float) -> int:
+    return max(1000, round(cpus * _PERIOD_US))
+
+
+def _keyed(path: Path) -> dict[str, int]:
+    pairs = (line.split() for line in path.read_text().splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def _write(path: Path, value: int | str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # no O_CREAT: a missing file must say so
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+def _write_if_there(path: Path, value: int | str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        _write(path, value)
+
+
+def _rmdir(folder: Path) -> bool:
+    try:
+        for child in _children(folder):
+            _rmdir(child)
+        folder.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
+def _children(folder: Path) -> Iterator[Path]:
+    yield from (entry for entry in folder.iterdir() if entry.is_dir())

@@ -1,0 +1,241 @@
+"""Disk slots: each sandbox writes to a file system of its own, in a sparse file, so that its quota is
+real.
+
+A slot is made ahead: making the file system, mounting it and opening a user namespace cost more than
+all the rest of a sandbox's preparation. No journal: a slot is mounted once and ends with its sandbox,
+so nothing would ever replay it, and it would cost every sandbox a kernel thread and every write a
+second one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from sandlot.errors import NotEnoughSpace, SandlotError, Unavailable
+from sandlot.node import loop, mounts, syscalls
+from sandlot.node.idmap import RANGES, IdRange
+
+log = structlog.get_logger(__name__)
+
+MKFS_DEADLINE_S = 60.0
+DETACH_DEADLINE_S = 10.0
+RETRY_S = 5.0
+_MKFS = (
+    "mkfs.ext4",
+    *("-F", "-q", "-m", "0", "-b", "4096", "-I", "256", "-i", "8192"),
+    *("-O", "^has_journal,^resize_inode"),
+    *("-E", "lazy_itable_init=1,nodiscard"),  # a sparse file reads as zeros already
+)
+_OPTIONS = "noinit_itable,discard"
+_FLAGS = syscalls.MS_NODEV | syscalls.MS_NOSUID  # set-user-id files must not work for users of the host
+
+
+@dataclass(frozen=True)
+class DiskSlot:
+    """``folder`` is where the file system is mounted; ``ids`` own what is in it."""
+
+    name: str
+    image: Path
+    folder: Path
+    size_bytes: int
+    ids: IdRange
+
+    @property
+    def upper(self) -> Path:
+        return self.folder / "upper"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def root(self) -> Path:
+        """Where the sandbox's root file system is mounted."""
+        return self.folder / "root"
+
+    @property
+    def agent(self) -> Path:
+        """The guest agent: in the slot because /run and the data folder may be mounted noexec or closed."""
+        return self.folder / "agent"
+
+    def used_bytes(self) -> int:
+        usage = os.statvfs(self.folder)
+        return (usage.f_blocks - usage.f_bfree) * usage.f_frsize
+
+
+class DiskPool:
+    """Slots of one instance: image files in ``images``, mounted under ``points``. ``size`` stand ready."""
+
+    def __init__(
+        self, images: Path, points: Path, *, size: int, slot_bytes: int, reserve_bytes: int, agent: Path
+    ) -> None:
+        self._images = images
+        self._points = points
+        self._size = size
+        self._slot_bytes = slot_bytes
+        self._reserve_bytes = reserve_bytes
+        self._agent = agent
+        self._idle: deque[tuple[DiskSlot, int]] = deque()
+        self._taken: set[str] = set()
+        self._next = secrets.randbelow(RANGES)
+        self._wake = asyncio.Event()
+        self._filler: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._images.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._points.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self._wake.set()
+        self._filler = asyncio.create_task(self._fill(), name="fill disk slots")
+
+    async def stop(self) -> None:
+        """Remove the idle slots; claimed ones stay."""
+        if self._filler is not None:
+            self._filler.cancel()
+            await asyncio.wait([self._filler])
+            self._filler = None
+        while self._idle:
+            slot, userns = self._idle.pop()
+            os.close(userns)
+            await self.release(slot)
+        with contextlib.suppress(OSError):
+            self._points.rmdir()
+
+    async def claim(self, size_bytes: int) -> tuple[DiskSlot, int]:
+        """A slot of exactly that size, and a descriptor of its user namespace that the caller closes.
+
+        Raises NotEnoughSpace when the host's own file system could not hold a full disk now.
+        """
+        self._check_space(size_bytes)
+        if size_bytes == self._slot_bytes and self._idle:
+            self._wake.set()
+            return self._idle.popleft()
+        return await self._make(size_bytes)
+
+    async def release(self, slot: DiskSlot) -> None:
+        """Unmount, detach, delete; idempotent. Raises Unavailable where the kernel does not let go of it."""
+        await asyncio.to_thread(self._unmake, slot.name)
+        self._taken.discard(slot.name)
+
+    def find(self, name: str, size_bytes: int) -> DiskSlot:
+        """The slot of that name, as a record kept it; a claim on its name for the rest of this run."""
+        self._taken.add(name)
+        return self._slot(name, size_bytes)
+
+    async def sweep(self, keep: set[str]) -> list[str]:
+        """Remove every slot of this instance that is neither claimed in this run nor named in ``keep``."""
+        names = await asyncio.to_thread(self._present)
+        stray = sorted(names - keep - self._taken)
+        for name in stray:
+            await asyncio.to_thread(self._unmake, name)
+        return stray
+
+    def _check_space(self, size_bytes: int) -> None:
+        usage = os.statvfs(self._images)
+        free = usage.f_bavail * usage.f_frsize - self._reserve_bytes
+        if free < size_bytes:
+            raise NotEnoughSpace(
+                f"a disk of {size_bytes >> 20} MiB was asked for, and the host has {max(0, free) >> 20} MiB"
+                f" to give: the file system of {self._images} less the {self._reserve_bytes >> 20} MiB it keeps."
+                " Ask for a smaller disk, or free space on the host"
+            )
+
+    async def _fill(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while len(self._idle) < self._size:
+                try:
+                    self._check_space(self._slot_bytes)
+                    self._idle.append(await self._make(self._slot_bytes))
+                except (OSError, SandlotError, subprocess.SubprocessError) as error:
+                    log.warning("no disk slot made ahead", reason=str(error))
+                    await asyncio.sleep(RETRY_S)
+
+    async def _make(self, size_bytes: int) -> tuple[DiskSlot, int]:
+        slot = self._slot(self._choose(), size_bytes)
+        making = asyncio.ensure_future(asyncio.to_thread(self._build, slot))
+        try:
+            return slot, await asyncio.shield(making)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                os.close(await making)
+            await asyncio.shield(self.release(slot))
+            raise
+
+    def _choose(self) -> str:
+        for _ in range(RANGES):
+            self._next = (self._next + 1) % RANGES
+            name = f"{self._next:03x}"
+            if name not in self._taken and not self._slot(name, 0).image.exists():
+                self._taken.add(name)
+                return name
+        raise Unavailable(f"all {RANGES} ranges of user ids are in use")
+
+    def _slot(self, name: str, size_bytes: int) -> DiskSlot:
+        return DiskSlot(
+            name=name,
+            image=self._images / f"{name}.img",
+            folder=self._points / name,
+            size_bytes=size_bytes,
+            ids=IdRange(int(name, 16)),
+        )
+
+    def _build(self, slot: DiskSlot) -> int:
+        with slot.image.open("xb") as image:
+            image.truncate(_image_bytes(slot.size_bytes))
+        subprocess.run([*_MKFS, str(slot.image)], check=True, capture_output=True, timeout=MKFS_DEADLINE_S)
+        slot.folder.mkdir(mode=0o711)
+        with loop.attached(slot.image) as device:
+            syscalls.mount(device, slot.folder, "ext4", _FLAGS, _OPTIONS)
+        shutil.rmtree(slot.folder / "lost+found")
+        shutil.copyfile(self._agent, slot.agent)
+        slot.agent.chmod(0o755)
+        base = slot.ids.base
+        for folder, mode in ((slot.upper, 0o755), (slot.work, 0o700), (slot.root, 0o755)):
+            folder.mkdir(mode)
+            os.chown(folder, base, base)
+        os.chown(slot.folder, base, base)
+        slot.folder.chmod(0o700)
+        return slot.ids.open_userns()
+
+    def _unmake(self, name: str) -> None:
+        slot = self._slot(name, 0)
+        mounts.remove(mounts.mounted_under(slot.folder))
+        self._wait_detached(slot.image)
+        slot.image.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            slot.folder.rmdir()
+
+    def _wait_detached(self, image: Path) -> None:
+        """Autoclear happens when the last mount goes, which another mount namespace may delay a little."""
+        deadline = time.monotonic() + DETACH_DEADLINE_S
+        pause = 0.001
+        while devices := [name for name, file in loop.devices_of(self._images).items() if file == image]:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"{devices[0]} still holds {image}: another mount namespace keeps it mounted"
+                )
+            time.sleep(pause)
+            pause = min(0.1, pause * 2)
+
+    def _present(self) -> set[str]:
+        names = {path.stem for path in self._images.glob("*.img")}
+        names |= {path.name for path in self._points.glob("*")}
+        names |= {file.stem for file in loop.devices_of(self._images).values()}
+        return {name for name in names if len(name) == 3}
+
+
+def _image_bytes(size_bytes: int) -> int:
+    """Inode tables take 256 bytes of every 8192; add them, so that the user's share is what was asked for."""
+    return (size_bytes + size_bytes // 27 + (1 << 20)) // 4096 * 4096

@@ -1,0 +1,50 @@
+"""The `container` tier: namespaces, capabilities and a system call filter, by `runc` or `crun`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandlot.node import syscalls
+from sandlot.node.cgroups import Limits
+from sandlot.node.drivers.base import Launch, Started
+from sandlot.node.drivers.oci import Command, run_detached
+from sandlot.node.model import SandboxSpec
+
+_AGENT_BYTES = 8 << 20  # the guest agent, its buffers, and what the kernel keeps for the sandbox
+_AGENT_PIDS = 2
+
+
+class ContainerDriver:
+    def __init__(self, runtime: Path) -> None:
+        self._runtime = runtime
+
+    def limits(self, spec: SandboxSpec) -> Limits:
+        memory = spec.memory_bytes + _AGENT_BYTES
+        return Limits(
+            cpus=spec.cpus,
+            memory_high_bytes=memory,
+            memory_max_bytes=memory,
+            pids=spec.pids + _AGENT_PIDS,
+        )
+
+    async def start(self, launch: Launch) -> Started:
+        state = ("--root", str(launch.bundle / "state"))
+        run = ("run", "--detach", "--bundle", str(launch.bundle), "--pid-file", str(launch.bundle / "pid"))
+        command = Command(
+            [str(self._runtime), *state, *run, launch.id], before=lambda: _open_network(launch.netns)
+        )
+        return await run_detached(command, launch)
+
+
+def _open_network(netns: Path | None) -> None:
+    """The namespace is the host's, so root inside has no rights over it: give everyone there what is
+    harmless, ports below 1024 (the agent listens on one) and ICMP echo. The calling thread stays in
+    the namespace.
+    """
+    if netns is None:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+    else:
+        syscalls.join_netns(netns)
+    sysctls = Path("/proc/sys/net/ipv4")
+    (sysctls / "ip_unprivileged_port_start").write_text("0")
+    (sysctls / "ping_group_range").write_text("0 2147483647")

@@ -1,0 +1,103 @@
+"""Loop devices through their ioctls (linux/loop.h; LOOP_CONFIGURE is Linux 5.8)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LOOP_CTL_GET_FREE = 0x4C82
+_LOOP_CONFIGURE = 0x4C0A
+_LO_FLAGS_AUTOCLEAR = 4
+_LO_FLAGS_DIRECT_IO = 16
+_ATTEMPTS = 64
+
+
+class _LoopInfo(ctypes.Structure):
+    _fields_ = [
+        ("device", ctypes.c_uint64),
+        ("inode", ctypes.c_uint64),
+        ("rdevice", ctypes.c_uint64),
+        ("offset", ctypes.c_uint64),
+        ("sizelimit", ctypes.c_uint64),
+        ("number", ctypes.c_uint32),
+        ("encrypt_type", ctypes.c_uint32),
+        ("encrypt_key_size", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("file_name", ctypes.c_char * 64),
+        ("crypt_name", ctypes.c_char * 64),
+        ("encrypt_key", ctypes.c_ubyte * 32),
+        ("init", ctypes.c_uint64 * 2),
+    ]
+
+
+class _LoopConfig(ctypes.Structure):
+    _fields_ = [
+        ("fd", ctypes.c_uint32),
+        ("block_size", ctypes.c_uint32),
+        ("info", _LoopInfo),
+        ("reserved", ctypes.c_uint64 * 8),
+    ]
+
+
+@contextmanager
+def attached(image: Path) -> Iterator[Path]:
+    """A loop device over ``image``. It goes by itself once nothing holds it open, so mount it meanwhile."""
+    backing = os.open(image, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        device, descriptor = _attach(backing, image)
+    finally:
+        os.close(backing)
+    try:
+        yield device
+    finally:
+        os.close(descriptor)
+
+
+def _attach(backing: int, image: Path) -> tuple[Path, int]:
+    info = _LoopInfo(flags=_LO_FLAGS_AUTOCLEAR | _LO_FLAGS_DIRECT_IO, file_name=os.fsencode(image)[-63:])
+    config = _LoopConfig(fd=backing, block_size=0, info=info)
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(_ATTEMPTS):
+            device = Path(f"/dev/loop{fcntl.ioctl(control, _LOOP_CTL_GET_FREE)}")
+            descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(descriptor, _LOOP_CONFIGURE, bytes(config))
+                return device, descriptor
+            except OSError as error:
+                os.close(descriptor)
+                if error.errno != errno.EBUSY:
+                    raise
+    finally:
+        os.close(control)
+    raise OSError(errno.EBUSY, "every free loop device was taken by another process first", str(image))
+
+
+def devices_of(folder: Path) -> dict[str, Path]:
+    """Loop devices whose files lie (or lay, when unlinked) in ``folder``: device name to file."""
+    found = {}
+    for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            backing = Path(entry.read_text().strip().removesuffix(" (deleted)"))
+        except OSError:
+            continue
+        if backing.parent == folder:
+            found[entry.parent.parent.name] = backing
+    return found
+
+
+def detach(device: str) -> None:
+    """Detach ``loopN`` now, or as soon as its last mount goes."""
+    descriptor = os.open(f"/dev/{device}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, 0x4C01)
+    except OSError as error:
+        if error.errno not in (errno.ENXIO, errno.EBUSY):
+            raise
+    finally:
+        os.close(descriptor)

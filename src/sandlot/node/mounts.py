@@ -1,0 +1,33 @@
+"""The host's mount table, and taking mounts out of it for certain."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from pathlib import Path
+
+from sandlot.node import syscalls
+
+
+def mounted_under(folder: Path) -> list[Path]:
+    """Mount points at or below ``folder``, the last mounted first."""
+    prefix = f"{folder}/"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        points = [_unescape(line.split(" ", 5)[4]) for line in table]
+    return [Path(point) for point in reversed(points) if f"{point}/".startswith(prefix)]
+
+
+def remove(points: Iterable[Path]) -> None:
+    """Unmount each, lazily: what still has a file open in it goes on until it closes it."""
+    for point in points:
+        try:
+            syscalls.umount(point, syscalls.MNT_DETACH)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+
+
+def _unescape(text: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text

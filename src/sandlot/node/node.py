@@ -1,0 +1,307 @@
+"""One machine: makes sandboxes, finds them again after a restart, and removes every trace of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sandlot.errors import (
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    SandlotError,
+    TierUnavailable,
+)
+from sandlot.network import NetworkPolicy, NetworkPool, NetworkSlot
+from sandlot.node import bundle, mounts, rootfs
+from sandlot.node.cgroups import CgroupLayout, CgroupTree, Limits
+from sandlot.node.disks import DiskPool, DiskSlot
+from sandlot.node.drivers.base import Driver, Launch
+from sandlot.node.host import agent_binary, driver_for, probe_host
+from sandlot.node.model import HostReport, Leftover, NodeSettings, SandboxSpec, Tier
+from sandlot.node.processes import is_alive, reap
+from sandlot.node.records import Record, Records, changed
+from sandlot.node.sandbox import NodeSandbox, Parts, connect
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S = 5.0
+ADOPT_CONNECT_S = 10.0
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+
+
+class Node:
+    """Everything it makes carries the instance's name, so that two servers share a host without touching."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
+        self._folder = settings.data_dir / "node"
+        self._run = Path("/run") / f"sandlot-{settings.instance}"
+        self._records = Records(self._folder / "sandboxes")
+        self._cgroups = CgroupTree(settings.instance, CgroupLayout.detect())
+        self._network = NetworkPool(
+            settings.instance,
+            self._folder,
+            size=settings.network_slots,
+            limit=settings.max_sandboxes,
+        )
+        self._disks = DiskPool(
+            self._folder / "disks",
+            self._run / "disks",
+            size=settings.disk_slots,
+            slot_bytes=settings.default_disk_bytes,
+            reserve_bytes=settings.host_reserve_bytes,
+            agent=agent_binary(),
+        )
+        self._drivers: dict[Tier, Driver] = {}
+        self._report: HostReport | None = None
+        self._sandboxes: dict[str, NodeSandbox] = {}
+        self._making: set[str] = set()
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._cleaning: dict[str, asyncio.Task[None]] = {}
+
+    # ── the node's life ──────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Find out what the host can do and begin to fill the pools. Raises PermissionDenied, Unavailable."""
+        if os.geteuid() != 0:
+            raise PermissionDenied(
+                "a node makes namespaces, mounts and control groups: run the server as root"
+            )
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._run.mkdir(exist_ok=True, mode=0o711)
+        report = await self.report()
+        self._drivers = await asyncio.to_thread(self._choose_drivers, report)
+        await self._network.start()
+        await self._disks.start()
+
+    async def stop(self) -> None:
+        """Let go of the sandboxes, which go on running, and remove what was only made ahead."""
+        await self.drain()
+        for sandbox in list(self._sandboxes.values()):
+            await sandbox.close()
+        self._sandboxes.clear()
+        await self._disks.stop()
+        await self._network.stop()
+        self._cgroups.remove()
+        for folder in (self._run / "sandboxes", self._run):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    async def report(self) -> HostReport:
+        """What this host can do, tried once."""
+        if self._report is None:
+            self._report = await probe_host(self._settings)
+        return self._report
+
+    # ── sandboxes ────────────────────────────────────────────────────────────────────────────────────
+
+    async def create(self, spec: SandboxSpec) -> NodeSandbox:
+        """A sandbox whose agent answers. On failure, and when cancelled, nothing of it is left.
+
+        Raises TierUnavailable, InvalidArgument, Conflict, LimitExceeded, NotEnoughSpace, Unavailable,
+        DeadlineExceeded.
+        """
+        driver = self._driver(spec.tier)
+        if not _ID.fullmatch(spec.id):
+            raise InvalidArgument(f"a sandbox id is lower-case letters, digits and dashes, not {spec.id!r}")
+        if spec.id in self._making or spec.id in self._records.ids():
+            raise Conflict(f"there is a sandbox {spec.id} already")
+        self._making.add(spec.id)
+        try:
+            return await self._create(spec, driver)
+        except BaseException:
+            await asyncio.shield(self._destroy(spec.id, "it could not be started"))
+            raise
+        finally:
+            self._making.discard(spec.id)
+
+    async def adopt(self, id: str) -> NodeSandbox:
+        """Take up a sandbox that an earlier run of the server made. Raises NotFound when it is not alive."""
+        record = await asyncio.to_thread(self._records.read, id)
+        if record is None or record.main is None or record.disk is None or record.network is None:
+            raise NotFound(f"sandbox {id} was never started here")
+        group = self._cgroups.group(id)
+        if not is_alive(record.main) or record.main.pid not in await asyncio.to_thread(group.processes):
+            raise NotFound(f"sandbox {id} no longer runs")
+        slot = await self._network.adopt(record.network, NetworkPolicy(internet=record.internet))
+        disk = self._disks.find(record.disk, record.disk_bytes)
+        try:
+            agent = await connect(slot.guest_ip, record.secret, ADOPT_CONNECT_S)
+        except SandlotError as error:
+            raise NotFound(f"sandbox {id} runs, but {error.message}") from error
+        parts = Parts(record.main, group, disk, slot, record.memory_high_bytes)
+        return self._enter(NodeSandbox(record, parts, self._network, agent))
+
+    async def destroy(self, id: str) -> None:
+        """End it, whatever state it is in; idempotent. Returns when nothing of it runs; cleaning goes on.
+
+        Raises Unavailable when the kernel does not let its processes end.
+        """
+        await asyncio.shield(self._destroy(id, "it was destroyed"))
+
+    async def sweep(self, keep: set[str]) -> list[Leftover]:
+        """Remove what belongs to no sandbox in ``keep`` and to none of this run. Call it once adoption is
+        done.
+        """
+        found = await asyncio.to_thread(self._present)
+        busy = self._sandboxes.keys() | self._making | self._ending.keys() | self._cleaning.keys()
+        stray = sorted(found - keep - busy)
+        for id in stray:
+            await self.destroy(id)
+        await self.drain()
+        records = [await asyncio.to_thread(self._records.read, id) for id in found & keep]
+        networks = {record.network for record in records if record and record.network}
+        disks = {record.disk for record in records if record and record.disk}
+        return [
+            *(Leftover("sandbox", id) for id in stray),
+            *(Leftover("network slot", name) for name in await self._network.sweep(networks)),
+            *(Leftover("disk slot", name) for name in await self._disks.sweep(disks)),
+        ]
+
+    async def drain(self) -> None:
+        """Wait for all cleaning that goes on in the background."""
+        while tasks := [*self._ending.values(), *self._cleaning.values()]:
+            await asyncio.wait(tasks)
+
+    # ── making ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def _create(self, spec: SandboxSpec, driver: Driver) -> NodeSandbox:
+        limits = driver.limits(spec)
+        record = Record(
+            id=spec.id,
+            tier=spec.tier,
+            secret=secrets.token_hex(32),
+            memory_bytes=spec.memory_bytes,
+            memory_high_bytes=limits.memory_high_bytes,
+            disk_bytes=spec.disk_bytes,
+            internet=spec.network.internet,
+        )
+        self._records.write(record)
+        disk, userns = await self._disks.claim(spec.disk_bytes)
+        try:
+            record = self._note(record, disk=disk.name)
+            network = await self._network.claim(spec.network)
+            record = self._note(record, network=network.name)
+            launch = await asyncio.to_thread(self._prepare, spec, record, limits, disk, userns, network)
+        finally:
+            os.close(userns)
+        main = await driver.start(launch)
+        record = self._note(record, main=main)
+        agent = await connect(network.guest_ip, record.secret, CONNECT_S)
+        parts = Parts(main, launch.cgroup, disk, network, limits.memory_high_bytes)
+        return self._enter(NodeSandbox(record, parts, self._network, agent))
+
+    def _note(self, record: Record, **changes: Any) -> Record:
+        record = changed(record, **changes)
+        self._records.write(record)
+        return record
+
+    def _prepare(
+        self,
+        spec: SandboxSpec,
+        record: Record,
+        limits: Limits,
+        disk: DiskSlot,
+        userns: int,
+        network: NetworkSlot,
+    ) -> Launch:
+        folder = self._run_folder(spec.id)
+        folder.mkdir(parents=True, mode=0o700)
+        group = self._cgroups.group(spec.id)
+        group.create(limits)
+        rootfs.mount_root(spec.rootfs.layers, disk, userns, folder)
+        rootfs.write_guest_files(disk, spec.hostname, network.dns if spec.network.internet else None)
+        content = bundle.configuration(
+            spec, disk, netns=str(network.netns), cgroup=group.path, secret=record.secret
+        )
+        (folder / "config.json").write_text(json.dumps(content))
+        return Launch(spec.id, folder, network.netns, group, spec, self._settings.start_timeout_s)
+
+    def _enter(self, sandbox: NodeSandbox) -> NodeSandbox:
+        self._sandboxes[sandbox.id] = sandbox
+        return sandbox
+
+    def _driver(self, tier: Tier) -> Driver:
+        if (driver := self._drivers.get(tier)) is not None:
+            return driver
+        missing = self._report.tier(tier).missing if self._report else ["the node has not been started"]
+        raise TierUnavailable(
+            f"this host cannot run the {tier.value} tier: {'; '.join(missing)} (`sandlot doctor` shows more)",
+            missing=missing,
+        )
+
+    def _choose_drivers(self, report: HostReport) -> dict[Tier, Driver]:
+        return {
+            status.tier: driver_for(status.tier, Path(status.runtime), self._settings)
+            for status in report.tiers
+            if status.available and status.runtime
+        }
+
+    # ── ending ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def _destroy(self, id: str, reason: str) -> None:
+        if id in self._cleaning:
+            return
+        if (ending := self._ending.get(id)) is None:
+            ending = self._ending[id] = self._own(self._end(id, reason), self._ending, id)
+        await asyncio.shield(ending)
+
+    async def _end(self, id: str, reason: str) -> None:
+        if (sandbox := self._sandboxes.pop(id, None)) is not None:
+            await sandbox.close(reason)
+        await asyncio.to_thread(self._cgroups.group(id).kill)
+        self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
+
+    async def _clean(self, id: str) -> None:
+        """Undo all that a record names and all that carries the id. The record goes last."""
+        try:
+            record = await asyncio.to_thread(self._records.read, id)
+            if record is not None and record.main is not None:
+                reap(record.main.pid)
+            await asyncio.to_thread(self._remove_run_folder, id)
+            if record is not None and record.disk is not None:
+                await self._disks.release(self._disks.find(record.disk, record.disk_bytes))
+            if record is not None and record.network is not None:
+                await self._release_network(record.network)
+            await asyncio.to_thread(self._cgroups.group(id).remove)
+            await asyncio.to_thread(self._records.remove, id)
+        except (OSError, SandlotError) as error:
+            log.error("a sandbox ended but not all of it could be removed", sandbox=id, reason=str(error))
+
+    async def _release_network(self, name: str) -> None:
+        with contextlib.suppress(NotFound):
+            await self._network.release(await self._network.adopt(name, NetworkPolicy(internet=False)))
+
+    def _remove_run_folder(self, id: str) -> None:
+        folder = self._run_folder(id)
+        mounts.remove(mounts.mounted_under(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _present(self) -> set[str]:
+        """Every sandbox of which there is a trace."""
+        runs = self._run / "sandboxes"
+        folders = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
+        return self._records.ids() | self._cgroups.ids() | folders
+
+    def _run_folder(self, id: str) -> Path:
+        """In /run: what is there is worth nothing after a reboot, and a socket's path must be short."""
+        return self._run / "sandboxes" / id
+
+    def _own(
+        self, work: Coroutine[Any, Any, None], shelf: dict[str, asyncio.Task[None]], id: str
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"end {id}")
+        task.add_done_callback(lambda _: shelf.pop(id, None))
+        return task

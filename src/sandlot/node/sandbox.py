@@ -1,0 +1,193 @@
+"""A sandbox that runs on this node: its agent, its end, what it uses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from sandlot.errors import NotFound, SandlotError, Unavailable
+from sandlot.network import NetworkPool, NetworkSlot
+from sandlot.node.agent import GuestAgent
+from sandlot.node.bundle import AGENT_PORT
+from sandlot.node.cgroups import Cgroup, MemoryUse
+from sandlot.node.disks import DiskSlot
+from sandlot.node.drivers.base import Started
+from sandlot.node.memory import count_kernel_kills, end_process_at
+from sandlot.node.model import OomEvent, Stats, Tier
+from sandlot.node.processes import wait_ended
+from sandlot.node.records import Record
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_S = 15.0
+_RETRY_S = (0.02, 1.0)
+_OOM_EVENTS_KEPT = 64
+_OOM_EVENT_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a running sandbox is made of on the host. ``memory_high_bytes`` is where a process inside must
+    go.
+    """
+
+    main: Started
+    cgroup: Cgroup
+    disk: DiskSlot
+    network: NetworkSlot
+    memory_high_bytes: int
+
+
+async def connect(address: str, secret: str, deadline_s: float) -> GuestAgent:
+    """Connect to the agent of a sandbox that is known to run. Raises Unavailable."""
+    deadline = time.monotonic() + deadline_s
+    pause, longest = _RETRY_S
+    while True:
+        try:
+            return await GuestAgent.connect(address, AGENT_PORT, secret)
+        except (OSError, SandlotError) as error:
+            if time.monotonic() + pause > deadline:
+                raise Unavailable(f"the guest agent at {address} does not answer: {error}") from error
+        await asyncio.sleep(pause)
+        pause = min(longest, pause * 2)
+
+
+class NodeSandbox:
+    """Made by `Node`. Keeps one connection to the agent up and notices the sandbox's end."""
+
+    def __init__(self, record: Record, parts: Parts, network: NetworkPool, agent: GuestAgent) -> None:
+        self.id = record.id
+        self.tier = record.tier
+        self.address = parts.network.guest_ip
+        self.parts = parts
+        self._record = record
+        self._network = network
+        self._agent: GuestAgent | None = agent
+        self._dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._ooms: deque[OomEvent] = deque(maxlen=_OOM_EVENTS_KEPT)
+        self._oom_news = asyncio.Event()
+        self._last_oom = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._own(self._watch_end(), "end")
+        self._own(self._watch_agent(), "agent")
+        self._own(count_kernel_kills(parts.cgroup, self._kernel_killed), "kernel out-of-memory kills")
+        if self.tier is Tier.GVISOR:
+            self._own(end_process_at(parts.cgroup, parts.memory_high_bytes, self._out_of_memory), "memory")
+
+    @property
+    def agent(self) -> GuestAgent:
+        """Raises Unavailable while the connection is being made again, and NotFound after the end."""
+        if self._dead.done():
+            raise NotFound(f"sandbox {self.id} has ended: {self._dead.result()}")
+        if self._agent is None:
+            raise Unavailable(f"the connection into sandbox {self.id} was lost and is being made again")
+        return self._agent
+
+    async def wait_dead(self) -> str:
+        """Why it ended, once it has."""
+        return await asyncio.shield(self._dead)
+
+    async def oom_events(self) -> AsyncIterator[OomEvent]:
+        """Events from now on, at most one a second, until the sandbox ends. For one reader."""
+        while True:
+            while self._ooms:
+                yield self._ooms.popleft()
+            if self._dead.done():
+                return
+            self._oom_news.clear()
+            await self._oom_news.wait()
+
+    async def stats(self) -> Stats:
+        """Raises Unavailable, and NotFound after the end."""
+        agent = self.agent
+        try:
+            cpu, memory, disk = await asyncio.to_thread(self._measure)
+        except FileNotFoundError as error:
+            raise NotFound(f"sandbox {self.id} has ended") from error
+        guest = await agent.stats()
+        rx, tx = await self._network.counters(self.parts.network)
+        return Stats(
+            cpu_seconds=cpu,
+            memory_bytes=memory,
+            memory_limit_bytes=self._record.memory_bytes,
+            disk_used_bytes=disk,
+            disk_limit_bytes=self._record.disk_bytes,
+            rx_bytes=rx,
+            tx_bytes=tx,
+            processes=guest.processes,
+        )
+
+    async def close(self, reason: str | None = None) -> None:
+        """Let go of it. With ``reason`` it is dead for everyone who waits; without, it goes on running."""
+        if reason is not None:
+            self._die(reason)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._tasks.clear()
+        if self._agent is not None:
+            agent, self._agent = self._agent, None
+            await agent.close()
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"watch {name} of {self.id}")
+        task.add_done_callback(_log_failure)
+        self._tasks.append(task)
+
+    def _measure(self) -> tuple[float, int, int]:
+        cgroup = self.parts.cgroup
+        return cgroup.cpu_seconds(), cgroup.memory().held_bytes, self.parts.disk.used_bytes()
+
+    async def _watch_end(self) -> None:
+        await wait_ended(self.parts.main)
+        self._die("its runtime exited")
+
+    async def _watch_agent(self) -> None:
+        while (agent := self._agent) is not None:
+            await agent.wait_closed()
+            self._agent = None
+            await agent.close()
+            try:
+                self._agent = await connect(self.address, self._record.secret, RECONNECT_S)
+            except Unavailable as error:
+                self._die(f"its runtime runs, but {error.message}")
+                return
+
+    def _die(self, reason: str) -> None:
+        if not self._dead.done():
+            self._dead.set_result(reason)
+            self._oom_news.set()
+
+    async def _out_of_memory(self, use: MemoryUse) -> None:
+        if self._agent is None:
+            return
+        try:
+            await self._agent.oom_kill()
+        except SandlotError as error:
+            log.warning("out of memory, and the agent ends nothing", sandbox=self.id, reason=error.message)
+        self._tell_oom("its largest process was ended: the sandbox's memory was used up", use.held_bytes)
+
+    def _kernel_killed(self, count: int) -> None:
+        self._tell_oom(f"the kernel ended {count} of its processes: the sandbox's memory was used up", 0)
+
+    def _tell_oom(self, reason: str, held_bytes: int) -> None:
+        now = time.monotonic()
+        if now - self._last_oom < _OOM_EVENT_EVERY_S:
+            return
+        self._last_oom = now
+        self._ooms.append(
+            OomEvent(reason, held_bytes or self._record.memory_bytes, self._record.memory_bytes)
+        )
+        self._oom_news.set()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a watch failed", task=task.get_name(), exc_info=error)
