@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from sandlot.core.lifecycle import LIVE, State
+from sandlot.core.model import CreateSandbox, ListQuery
+from sandlot.node import Tier
+
+from .fake_engine import ENDED, ID, UNKNOWN, FakeEngine
+
+
+async def test_create_passes_on_what_was_asked_and_leaves_the_rest_to_the_engine(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    answer = await client.post("/v1/sandboxes", json={})
+    assert answer.status_code == 201
+    assert engine.requests == [CreateSandbox()]
+    wish = {
+        "template": "code-interpreter", "isolation": "container", "cpus": 0.5, "memory_mib": 256, "disk_mib": 512,
+        "pids": 64, "env": {"A": "1"}, "metadata": {"k": "v"}, "timeout_s": None, "internet": False, "hostname": "box",
+    }  # fmt: skip
+    answer = await client.post("/v1/sandboxes", json=wish)
+    assert engine.requests[-1] == CreateSandbox(**(wish | {"isolation": Tier.CONTAINER}))  # type: ignore[arg-type]
+    assert answer.json()["metadata"] == {"k": "v"}
+
+
+async def test_a_sandbox_looks_as_promised(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/v1/sandboxes/{ID}")
+    assert answer.json() == {
+        "id": ID, "template": "base", "template_id": "base-1", "isolation": "gvisor", "state": "running",
+        "reason": None, "cpus": 1.0, "memory_mib": 1024, "disk_mib": 10240, "pids": 512, "env": {}, "metadata": {},
+        "internet": True, "created_at": "2026-11-21T12:00:00Z", "started_at": "2026-11-21T12:00:00Z",
+        "deadline": "2026-11-21T12:05:00Z", "ended_at": None,
+    }  # fmt: skip
+
+
+async def test_list_translates_its_filters(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    answer = await client.get("/v1/sandboxes")
+    assert engine.requests == [ListQuery()]
+    assert answer.json()["next_cursor"] == "next"
+    assert [item["id"] for item in answer.json()["sandboxes"]] == [ID]
+    await client.get("/v1/sandboxes?state=killed,failed&metadata=a:1&metadata=b:x:y&limit=5&cursor=abc")
+    assert engine.requests[-1] == ListQuery(
+        frozenset({State.KILLED, State.FAILED}), {"a": "1", "b": "x:y"}, 5, "abc"
+    )
+    await client.get("/v1/sandboxes?metadata=a:1")
+    assert engine.requests[-1].states == LIVE
+
+
+@pytest.mark.parametrize(("query", "names"), [("state=sleeping", "sleeping"), ("metadata=nocolon", "key:value")])
+async def test_list_says_what_a_bad_filter_should_be(client: httpx.AsyncClient, query: str, names: str) -> None:
+    answer = await client.get(f"/v1/sandboxes?{query}")
+    assert answer.status_code == 400
+    assert names in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("id", "killed"), [(ID, True), (ENDED, False)])
+async def test_kill_says_whether_it_did(client: httpx.AsyncClient, id: str, killed: bool) -> None:
+    assert (await client.delete(f"/v1/sandboxes/{id}")).json() == {"killed": killed}
+
+
+@pytest.mark.parametrize(("timeout_s", "deadline"), [(60, "2026-11-21T12:01:00Z"), (None, None)])
+async def test_timeout(client: httpx.AsyncClient, timeout_s: float | None, deadline: str | None) -> None:
+    answer = await client.post(f"/v1/sandboxes/{ID}/timeout", json={"timeout_s": timeout_s})
+    assert answer.json()["deadline"] == deadline
+
+
+async def test_timeout_must_be_said(client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"/v1/sandboxes/{ID}/timeout", json={})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "timeout_s: needed in the body"
+
+
+async def test_metrics_and_events(client: httpx.AsyncClient) -> None:
+    metrics = (await client.get(f"/v1/sandboxes/{ID}/metrics")).json()
+    assert (metrics["cpu_seconds"], metrics["processes"], metrics["at"]) == (1.5, 7, "2026-11-21T12:00:00Z")
+    events = (await client.get(f"/v1/sandboxes/{ID}/events")).json()
+    assert events == {
+        "events": [
+            {
+                "at": "2026-11-21T12:00:00Z",
+                "kind": "started",
+                "from": "creating",
+                "to": "running",
+                "reason": "its agent answers",
+                "details": {"n": 1},
+            }
+        ]
+    }
+
+
+async def test_host_and_templates(client: httpx.AsyncClient) -> None:
+    host = (await client.get("/v1/host")).json()
+    assert [(tier["tier"], tier["available"]) for tier in host["tiers"]] == [("gvisor", True), ("container", False)]
+    assert host["tiers"][1]["missing"] == ["runc"]
+    templates = (await client.get("/v1/templates")).json()["templates"]
+    assert [item["name"] for item in templates] == ["base"]
+
+
+ROUTES: list[tuple[str, str, Any]] = [
+    ("GET", "", None),
+    ("DELETE", "", None),
+    ("POST", "/timeout", {"timeout_s": 1}),
+    ("GET", "/metrics", None),
+    ("GET", "/events", None),
+    ("POST", "/commands", {"command": "true"}),
+    ("GET", "/commands", None),
+    ("GET", "/commands/1", None),
+    ("GET", "/commands/1/output", None),
+    ("POST", "/commands/1/stdin", None),
+    ("POST", "/commands/1/stdin/close", None),
+    ("POST", "/commands/1/signal", {"signal": 15}),
+    ("POST", "/commands/1/resize", {"rows": 1, "cols": 1}),
+    ("GET", "/files?path=a", None),
+    ("PUT", "/files?path=a", None),
+    ("DELETE", "/files?path=a", None),
+    ("GET", "/files/stat?path=a", None),
+    ("GET", "/files/list?path=a", None),
+    ("POST", "/files/mkdir", {"path": "a"}),
+    ("POST", "/files/move", {"source": "a", "target": "b"}),
+    ("POST", "/files/copy", {"source": "a", "target": "b"}),
+    ("GET", "/files/watch?path=a", None),
+    ("GET", "/archive?path=a", None),
+    ("PUT", "/archive?path=a", None),
+    ("POST", "/code", {"code": "1"}),
+    ("POST", "/contexts", {}),
+    ("GET", "/contexts", None),
+    ("DELETE", "/contexts/x", None),
+    ("POST", "/contexts/x/restart", None),
+    ("POST", "/contexts/x/interrupt", None),
+]
+WORK_ON_ENDED = {"", "/events"}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+async def test_every_route_knows_an_unknown_an_ended_and_a_malformed_sandbox(
+    client: httpx.AsyncClient, method: str, path: str, body: Any
+) -> None:
+    unknown = await client.request(method, f"/v1/sandboxes/{UNKNOWN}{path}", json=body)
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+    assert UNKNOWN in unknown.json()["error"]["message"]
+    ended = await client.request(method, f"/v1/sandboxes/{ENDED}{path}", json=body)
+    if path not in WORK_ON_ENDED:
+        assert (ended.status_code, ended.json()["error"]["code"]) == (410, "sandbox_gone")
+        assert ended.json()["error"]["details"] == {"state": "killed", "reason": "its timeout ran out"}
+    malformed = await client.request(method, f"/v1/sandboxes/MINE{path}", json=body)
+    assert (malformed.status_code, malformed.json()["error"]["code"]) == (400, "invalid_argument")
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+async def test_every_route_needs_a_key_and_reads_nothing_before_it_has_one(
+    client: httpx.AsyncClient, engine: FakeEngine, method: str, path: str, body: Any
+) -> None:
+    for headers in ({"X-API-Key": "sl_wrong"}, {"X-API-Key": "", "Authorization": "Bearer sl_wrong"}):
+        answer = await client.request(method, f"/v1/sandboxes/{ID}{path}", content=b"{", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert engine.requests == []
