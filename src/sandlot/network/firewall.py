@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import IPv4Network, collapse_addresses
 from typing import Any
 
@@ -161,14 +163,18 @@ async def tables() -> set[str]:
     return {name for name in names if name.startswith("sandlot_")}
 
 
-async def foreign_forward_drops() -> list[str]:
-    """Chains of others (Docker's, ufw's) that drop forwarded packets by default: no rule of ours can help."""
+async def foreign_drops() -> list[tuple[str, str]]:
+    """Chains of others (Docker's, ufw's) that drop packets by default, with what sandboxes lack through it.
+
+    A packet passes only when every table lets it pass, so no rule of ours can help.
+    """
     listing = await nft_list("list", "chains")
     chains = (entry["chain"] for entry in listing if "chain" in entry)
+    lacking = {"forward": "internet", "input": "DNS"}
     return [
-        f"{chain['family']} {chain['table']} {chain['name']}"
+        (f"{chain['family']} {chain['table']} {chain['name']}", lacking[chain["hook"]])
         for chain in chains
-        if chain.get("hook") == "forward" and chain.get("policy") == "drop"
+        if chain.get("hook") in lacking and chain.get("policy") == "drop"
     ]
 
 
@@ -289,16 +295,13 @@ async def _run(*arguments: str, stdin: bytes = b"") -> bytes:
     program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
         raise Unavailable("nft is not installed: apt install nftables")
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    with _in_memory(stdin) as file:
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, stdin=file, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
     try:
         async with asyncio.timeout(NFT_DEADLINE):
-            output, errors = await process.communicate(stdin)
+            output, errors = await process.communicate()
     except TimeoutError as error:
         raise Unavailable(f"nft did not end within {NFT_DEADLINE:g} s") from error
     finally:
@@ -308,6 +311,18 @@ async def _run(*arguments: str, stdin: bytes = b"") -> bytes:
     if process.returncode != 0:
         raise Unavailable(f"nft {' '.join(arguments)}: {errors.decode(errors='replace').strip()[:500]}")
     return output
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    """A file, because nft opens /dev/stdin, and uvloop's pipes are sockets, which cannot be opened."""
+    descriptor = os.memfd_create("nft")
+    try:
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _shape(objects: Iterable[Json]) -> dict[str, int]:

@@ -220,7 +220,9 @@ def _set_up_host_side(interface: str) -> None:
     _set(conf / "forwarding", "1")
     _set(conf / "rp_filter", "1")
     _set(conf / "accept_redirects", "0")
-    _set(conf / "arp_ignore", "1")  # otherwise the guest learns by ARP which addresses the host has
+    # Answer ARP only for this cable's own pair: else the guest learns which addresses the host has, and can
+    # fill the host's neighbour table with senders that it made up.
+    _set(conf / "arp_ignore", "2")
 
 
 def _set(setting: Path, value: str) -> None:

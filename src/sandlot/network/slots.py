@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import structlog
+from pyroute2.netlink.exceptions import NetlinkError
 
 from sandlot.errors import InvalidArgument, LimitExceeded, NotFound, SandlotError, Unavailable
 from sandlot.network import firewall, netns
@@ -81,8 +82,10 @@ class NetworkPool:
         self._remover = LinkWorker("network-remove")
         try:
             await self._prepare()
-        except BaseException:
+        except BaseException as error:
             await self._close_workers()
+            if isinstance(error, (OSError, NetlinkError)):
+                raise Unavailable(f"this host's network cannot be set up: {error}") from error
             raise
         self._started = True
         self._watches = (
@@ -113,10 +116,10 @@ class NetworkPool:
         self._firewall = Firewall(self._plan, self._allow)
         await self._firewall.start(self._strangers.values())
         await self._forward_uplink()
-        for chain in await firewall.foreign_forward_drops():
+        for chain, lacking in await firewall.foreign_drops():
             log.warning(
-                "another firewall drops forwarded packets by default: sandboxes have no internet until "
-                f"it lets interfaces sl{self._instance}-* pass (see docs/network.md)",
+                f"another firewall drops packets by default: sandboxes have no {lacking} unless it lets "
+                f"interfaces sl{self._instance}-* pass (see docs/network.md)",
                 chain=chain,
             )
         self._dns = Forwarder(str(self._plan.gateway), self._firewall.allows_internet, self._resolvers)

@@ -12,7 +12,9 @@ from sandlot.network import NetworkPool
 
 from . import world
 
-INSTANCE = "abcd"
+# Names of namespaces are the whole machine's, and other test runs may be on it.
+INSTANCE = f"{os.getpid() % 0xFFFF:04x}"
+NEIGHBOUR = f"{os.getpid() % 0xFFFF + 1:04x}"
 
 
 @dataclass
@@ -38,7 +40,9 @@ def host() -> Iterator[Host]:
 def namespaces() -> set[str]:
     """Those that a test of this room could have made."""
     return {
-        name for name in os.listdir("/run/netns") if name.startswith((f"sl-{INSTANCE}-", "sandlot-test-"))
+        name
+        for name in os.listdir("/run/netns")
+        if name.startswith((f"sl-{INSTANCE}-", f"sl-{NEIGHBOUR}-", f"sandlot-test-{os.getpid()}-"))
     }
 
 

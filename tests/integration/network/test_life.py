@@ -14,7 +14,7 @@ import pytest
 from sandlot.errors import LimitExceeded, NotFound, Unavailable
 from sandlot.network import NetworkPolicy, NetworkPool, NetworkSlot
 
-from .conftest import INSTANCE, Host, namespaces
+from .conftest import INSTANCE, NEIGHBOUR, Host, namespaces
 from .world import FAR, HOST_PUBLIC, PORT, PROGRAMS, Program, Target, everything_of, ip, nft, reached, running
 
 ONLINE = NetworkPolicy()
@@ -247,7 +247,7 @@ async def test_a_restarted_server_finds_its_sandboxes_as_they_were(
         assert await again.sweep({online.name, offline.name}) == [lost.name]
         assert await reached(online.name, everything_of(FAR)) == set()
         assert await reached(offline.name, everything_of(FAR)) == set(everything_of(FAR))
-        for name in (lost.name, "sl-abcd-999", "sl-ffff-1", "../../etc/passwd"):
+        for name in (lost.name, f"sl-{INSTANCE}-999", f"sl-{NEIGHBOUR}-1", "../../etc/passwd"):
             with pytest.raises(NotFound):
                 await again.adopt(name, ONLINE)
         fresh = await again.claim(ONLINE)
@@ -266,6 +266,7 @@ async def test_what_a_killed_server_left_is_adopted_or_swept(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(PROGRAMS / "crash.py"),
+        INSTANCE,
         str(tmp_path),
         place,
         stdout=asyncio.subprocess.PIPE,
@@ -293,14 +294,14 @@ async def test_a_flushed_firewall_comes_back_at_once(pool: NetworkPool, host_ser
     slot = await pool.claim(ONLINE)
     for damage in (
         "flush ruleset",
-        "flush table inet sandlot_abcd",
-        "flush chain inet sandlot_abcd from_slot",
+        f"flush table inet sandlot_{INSTANCE}",
+        f"flush chain inet sandlot_{INSTANCE} from_slot",
     ):
         await nft(*damage.split())
         async with asyncio.timeout(10):
             while await reached(slot.name, everything_of(HOST_PUBLIC)):
                 pass
-    assert "slabcd-" in await nft("list", "ruleset")
+    assert f"sl{INSTANCE}-" in await nft("list", "ruleset")
 
 
 async def test_a_firewall_flushed_while_the_server_was_down_comes_back_closed(
@@ -317,6 +318,22 @@ async def test_a_firewall_flushed_while_the_server_was_down_comes_back_closed(
         assert await reached(slot.name, everything_of(FAR, HOST_PUBLIC)) == set(everything_of(FAR))
     finally:
         await again.teardown()
+
+
+async def test_another_firewall_in_the_way_is_named(
+    host: Host, tmp_path: Path, resolv_conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await nft(
+        "-f",
+        "-",
+        stdin="table ip docker { chain FORWARD { type filter hook forward priority 0; policy drop; }\n}",
+    )
+    pool = NetworkPool(INSTANCE, tmp_path, size=0, resolv_conf=resolv_conf)
+    await pool.start()
+    await pool.teardown()
+    output = capsys.readouterr().out
+    assert "ip docker FORWARD" in output
+    assert "no internet" in output
 
 
 async def test_a_new_uplink_is_used(host: Host, pool: NetworkPool, far_server: Program) -> None:

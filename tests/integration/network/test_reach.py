@@ -9,7 +9,7 @@ import pytest
 
 from sandlot.network import NetworkPolicy, NetworkPool
 
-from .conftest import INSTANCE, Host
+from .conftest import INSTANCE, NEIGHBOUR, Host
 from .world import (
     FAR,
     HOST_LAN,
@@ -115,7 +115,7 @@ async def test_a_published_port_of_the_host_is_no_way_around(pool: NetworkPool, 
 async def test_guests_do_not_reach_each_other(host: Host, pool: NetworkPool, tmp_path: Path) -> None:
     neighbour_dir = tmp_path / "neighbour"
     neighbour_dir.mkdir()
-    neighbour = NetworkPool("abce", neighbour_dir, size=0, resolv_conf=tmp_path / "resolv.conf")
+    neighbour = NetworkPool(NEIGHBOUR, neighbour_dir, size=0, resolv_conf=tmp_path / "resolv.conf")
     await neighbour.start()
     try:
         slot, other, foreign = (

@@ -69,7 +69,7 @@ def fresh_host() -> Iterator[None]:
 @contextlib.contextmanager
 def internet() -> Iterator[str]:
     """Another namespace, our default route leads there; it has every address that a guest must not reach."""
-    name = f"sandlot-test-{secrets.token_hex(4)}"
+    name = f"sandlot-test-{os.getpid()}-{secrets.token_hex(2)}"
     ip("netns", "add", name)
     try:
         ip("link", "set", "lo", "up")

@@ -1,4 +1,4 @@
-"""A server that is killed while it makes a slot: STATE_DIR PLACE. Says the names of its two claimed slots."""
+"""A server killed while it makes a slot: INSTANCE STATE_DIR PLACE. Says the names of its claimed slots."""
 
 import asyncio
 import os
@@ -16,11 +16,11 @@ def die(*arguments, **named):
 
 
 async def main():
-    pool = NetworkPool("abcd", Path(sys.argv[1]), size=1)
+    pool = NetworkPool(sys.argv[1], Path(sys.argv[2]), size=1)
     await pool.start()
     for _ in range(2):
         print((await pool.claim(NetworkPolicy())).name, flush=True)
-    place = sys.argv[2]
+    place = sys.argv[3]
     if place == "named":
         sandlot.network.netns._in_own_thread = die
     elif place == "cabled":
