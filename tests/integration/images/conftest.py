@@ -15,10 +15,10 @@ _ENTER = """
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 mount -t proc proc "$2/root/proc"
 mount --rbind /dev "$2/root/dev"
-root=$2 uid=$3
+root=$2/root uid=$3
 shift 3
 exec prlimit ${NPROC:+--nproc="$NPROC"} chroot --userspec="$uid:$uid" --groups="$uid" "$root" \
-    env -i HOME="$([ "$uid" = 0 ] && echo /root || echo /home/user)" LANG=C.UTF-8 "$@"
+    env -i HOME="$([ "$uid" = 0 ] && echo /root || echo /home/user)" "$@"
 """
 
 Done = subprocess.CompletedProcess[str]
@@ -36,10 +36,12 @@ def enter(tmp_path: Path) -> Enter:
         (tmp_path / name).mkdir()
 
     def run(name: str, *command: str, uid: int = 1000, nproc: str = "") -> Done:
-        layers = ":".join(map(str, template(name).layers))
+        entered = template(name)
+        layers = ":".join(map(str, entered.layers))
+        env = [f"{key}={value}" for key, value in entered.config.env.items()]
         alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net"]
         return subprocess.run(
-            [*alone, "bash", "-ec", _ENTER, "enter", layers, str(tmp_path), str(uid), *command],
+            [*alone, "bash", "-ec", _ENTER, "enter", layers, str(tmp_path), str(uid), *env, *command],
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NPROC": nproc},
             capture_output=True,
             text=True,

@@ -36,8 +36,11 @@ def test_start_up_files_of_the_shell_fork_nothing(enter: Enter, options: str) ->
     done = enter("base", "bash", options, "echo ran", uid=UNUSED_UID, nproc="1")
     assert done.stdout == "ran\n"
     assert "fork" not in done.stderr
-    refused = enter("base", "bash", "-c", "(true); true", uid=UNUSED_UID, nproc="1")
-    assert "fork" in refused.stderr  # or the limit would prove nothing
+
+
+def test_a_fork_would_have_been_noticed(enter: Enter) -> None:
+    done = enter("base", "python3", "-c", "import os; os.fork()", uid=UNUSED_UID, nproc="1")
+    assert "BlockingIOError" in done.stderr
 
 
 def test_a_login_shell_keeps_the_path_it_is_given_and_adds_the_users_own(enter: Enter) -> None:
