@@ -29,8 +29,9 @@ from sandlot.node.idmap import RANGES, IdRange
 log = structlog.get_logger(__name__)
 
 MKFS_DEADLINE_S = 60.0
-DETACH_DEADLINE_S = 10.0
+DETACH_DEADLINE_S = 3.0
 RETRY_S = 5.0
+REFILL_AFTER_S = 0.25  # by then the sandbox that took the slot has started and needs the processor less
 _MKFS = (
     "mkfs.ext4",
     *("-F", "-q", "-m", "0", "-b", "4096", "-I", "256", "-i", "8192"),
@@ -107,7 +108,10 @@ class DiskPool:
         while self._idle:
             slot, userns = self._idle.pop()
             os.close(userns)
-            await self.release(slot)
+            try:
+                await self.release(slot)
+            except (OSError, SandlotError) as error:
+                log.warning("a disk slot was not removed", slot=slot.name, reason=str(error))
         with contextlib.suppress(OSError):
             self._points.rmdir()
 
@@ -118,8 +122,9 @@ class DiskPool:
         """
         self._check_space(size_bytes)
         if size_bytes == self._slot_bytes and self._idle:
-            self._wake.set()
-            return self._idle.popleft()
+            found = self._idle.popleft()
+            asyncio.get_running_loop().call_later(REFILL_AFTER_S if self._idle else 0, self._wake.set)
+            return found
         return await self._make(size_bytes)
 
     async def release(self, slot: DiskSlot) -> None:
@@ -146,7 +151,7 @@ class DiskPool:
         if free < size_bytes:
             raise NotEnoughSpace(
                 f"a disk of {size_bytes >> 20} MiB was asked for, and the host has {max(0, free) >> 20} MiB"
-                f" to give: the file system of {self._images} less the {self._reserve_bytes >> 20} MiB it keeps."
+                f" to give: the file system of {self._images}, less {self._reserve_bytes >> 20} MiB kept."
                 " Ask for a smaller disk, or free space on the host"
             )
 
@@ -212,20 +217,22 @@ class DiskPool:
     def _unmake(self, name: str) -> None:
         slot = self._slot(name, 0)
         mounts.remove(mounts.mounted_under(slot.folder))
-        self._wait_detached(slot.image)
-        slot.image.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             slot.folder.rmdir()
+        slot.image.unlink(missing_ok=True)
+        self._wait_detached(slot)
 
-    def _wait_detached(self, image: Path) -> None:
-        """Autoclear happens when the last mount goes, which another mount namespace may delay a little."""
+    def _wait_detached(self, slot: DiskSlot) -> None:
+        """The loop device goes with its last mount, and some other mount namespace may have copied that one.
+
+        Such a copy ends only with its namespace; the image is deleted, and its space comes back, then.
+        """
         deadline = time.monotonic() + DETACH_DEADLINE_S
         pause = 0.001
-        while devices := [name for name, file in loop.devices_of(self._images).items() if file == image]:
+        while devices := [name for name, file in loop.devices_of(self._images).items() if file == slot.image]:
             if time.monotonic() > deadline:
-                raise Unavailable(
-                    f"{devices[0]} still holds {image}: another mount namespace keeps it mounted"
-                )
+                holders = mounts.holders_of(slot.folder)
+                raise Unavailable(f"/dev/{devices[0]} is held by the mount namespaces of processes {holders}")
             time.sleep(pause)
             pause = min(0.1, pause * 2)
 

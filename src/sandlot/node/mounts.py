@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +27,19 @@ def remove(points: Iterable[Path]) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOENT):
                 raise
+
+
+def holders_of(folder: Path) -> list[int]:
+    """Processes whose mount namespace has something mounted at ``folder``, one per namespace."""
+    found: dict[str, int] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            namespace = os.readlink(process / "ns/mnt")
+            if namespace not in found and f" {folder} " in (process / "mountinfo").read_text(
+                errors="replace"
+            ):
+                found[namespace] = int(process.name)
+    return list(found.values())
 
 
 def _unescape(text: str) -> str:

@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 CONNECT_S = 5.0
 ADOPT_CONNECT_S = 10.0
+_CLEAN_AGAIN_S = (0.5, 2.0, 10.0)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
 
@@ -265,20 +266,30 @@ class Node:
         self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
 
     async def _clean(self, id: str) -> None:
-        """Undo all that a record names and all that carries the id. The record goes last."""
-        try:
-            record = await asyncio.to_thread(self._records.read, id)
-            if record is not None and record.main is not None:
-                reap(record.main.pid)
-            await asyncio.to_thread(self._remove_run_folder, id)
-            if record is not None and record.disk is not None:
-                await self._disks.release(self._disks.find(record.disk, record.disk_bytes))
-            if record is not None and record.network is not None:
-                await self._release_network(record.network)
-            await asyncio.to_thread(self._cgroups.group(id).remove)
-            await asyncio.to_thread(self._records.remove, id)
-        except (OSError, SandlotError) as error:
-            log.error("a sandbox ended but not all of it could be removed", sandbox=id, reason=str(error))
+        """Undo all that a record names and all that carries the id, with patience. The record goes last."""
+        for pause in (*_CLEAN_AGAIN_S, None):
+            failures = await self._clean_once(id)
+            if not failures:
+                await asyncio.to_thread(self._records.remove, id)
+                return
+            if pause is not None:
+                await asyncio.sleep(pause)
+        log.error("a sandbox ended but not all of it could be removed", sandbox=id, reasons=failures)
+
+    async def _clean_once(self, id: str) -> list[str]:
+        record = await asyncio.to_thread(self._records.read, id)
+        if record is not None and record.main is not None:
+            reap(record.main.pid)
+        steps: list[Coroutine[Any, Any, None]] = [
+            asyncio.to_thread(self._remove_run_folder, id),
+            asyncio.to_thread(self._cgroups.group(id).remove),
+        ]
+        if record is not None and record.disk is not None:
+            steps.append(self._disks.release(self._disks.find(record.disk, record.disk_bytes)))
+        if record is not None and record.network is not None:
+            steps.append(self._release_network(record.network))
+        outcomes = await asyncio.gather(*steps, return_exceptions=True)
+        return [str(outcome) for outcome in outcomes if isinstance(outcome, Exception)]
 
     async def _release_network(self, name: str) -> None:
         with contextlib.suppress(NotFound):
