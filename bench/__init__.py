@@ -1,1 +1,1 @@
-"""One file per promise: each prints a table (or, with ``--json``, one object) and exits 1 where one is missed."""
+"""One file per promise: each prints a table, or one JSON object, and exits 1 where a promise is missed."""

@@ -9,9 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,18 @@ class Samples:
         ordered = sorted(self.ms)
         return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)]
 
-    def time(self, call: Callable[[], object]) -> None:
+    def time(self, call: Callable[[], T], after: Callable[[T], object] = lambda _: None) -> None:
+        """Time ``call``; what it made is given to ``after``, which is not timed."""
         begun = time.perf_counter()
         try:
-            call()
+            made = call()
+            taken = time.perf_counter() - begun
+            after(made)
         except Exception as error:
             self.failures += 1
             print(f"{self.name}: {type(error).__name__}: {error}", file=sys.stderr)
         else:
-            self.ms.append((time.perf_counter() - begun) * 1000)
+            self.ms.append(taken * 1000)
 
     def rows(self) -> list[Row]:
         figures = [Row(f"{self.name} p{share}", self.percentile(share), "ms") for share in (50, 95, 99)]
@@ -81,11 +87,9 @@ def floor(name: str, value: float, unit: str, *, limit: float) -> Row:
     return Row(name, value, unit, limit, value >= limit)
 
 
-def alternate(rounds: int, contestants: Sequence[tuple[Samples, Callable[[], object]]]) -> None:
-    """Each in turn, round after round, so that whatever else the machine does falls on all alike."""
-    for _ in range(rounds):
-        for samples, call in contestants:
-            samples.time(call)
+def ratio(name: str, ours: Samples, bare: Samples, *, limit: float) -> Row:
+    """How many times the bare thing ours takes, at the median."""
+    return promise(name, ours.percentile(50) / bare.percentile(50), "×", limit=limit)
 
 
 def finish(bench: str, rows: Sequence[Row], *, as_json: bool) -> None:

@@ -37,6 +37,7 @@ _log = structlog.get_logger(__name__)
 MAX_PAGE = 1000
 MAX_EVENTS = 1000
 _SWEEP_HISTORY_EVERY_S = 3600.0
+_DEATH_IS_NOTICED_S = 2.0
 
 
 class Engine:
@@ -155,6 +156,19 @@ class Engine:
         if live is None or live.sandbox.state is not State.RUNNING:
             raise await self._gone(id)
         return live
+
+    async def explain(self, id: str, error: SandlotError) -> SandlotError:
+        """What a caller should hear whose talk with a sandbox broke off: its end, where that is why."""
+        if not isinstance(error, Unavailable):
+            return error
+        if (live := self._live.get(id)) is None:
+            return await self._gone(id)
+        try:
+            async with asyncio.timeout(_DEATH_IS_NOTICED_S):
+                reason = await live.node.wait_dead()
+        except TimeoutError:
+            return error
+        return SandboxGone(f"sandbox {id} has ended: {reason}", reason=reason)
 
     async def metrics(self, id: str) -> Metrics:
         return await (await self.live(id)).metrics()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sandlot.core.interpreter import KERNEL_TAG, Interpreter
 from sandlot.core.limits import check_pairs, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
-from sandlot.errors import InvalidArgument, NotFound
+from sandlot.errors import InvalidArgument, NotFound, SandboxGone
 from sandlot.node import NodeSandbox
 from sandlot.node.agent import GuestAgent, Process, ProcessInfo, PtySize, SpawnSpec
 
@@ -45,7 +45,10 @@ class LiveSandbox:
     @property
     def agent(self) -> GuestAgent:
         """The guest agent, over whatever connection is up. Raises Unavailable while there is none."""
-        return self.node.agent
+        try:
+            return self.node.agent
+        except NotFound as error:
+            raise SandboxGone(error.message) from error
 
     @property
     def default_user(self) -> str:

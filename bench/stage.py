@@ -1,0 +1,73 @@
+"""A server of the bench's own, and the bare runtime beside it on the same root file system."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sandlot import Sandbox
+from sandlot.node import instance_of
+from sandlot.server.local import LocalServer
+
+TEMPLATES_DIR = Path(os.environ.get("SANDLOT_TEMPLATES_DIR", "/var/lib/sandlot/templates"))
+TIERS = ("gvisor", "container")
+RUN_TIMEOUT_S = 60.0
+
+
+@contextmanager
+def server() -> Iterator[LocalServer]:
+    """A server that ends with the bench, with every sandbox that it still has."""
+    with tempfile.TemporaryDirectory(prefix="sandlot-bench-") as folder:
+        local = LocalServer(Path(folder), TEMPLATES_DIR)
+        local.start()
+        os.environ |= local.environment
+        try:
+            yield local
+        finally:
+            local.end()
+
+
+class BareRuntime:
+    """The runtime alone: `run` of /bin/true in the bundle of a sandbox that stands beside it.
+
+    The bundle is the sandbox's own but for the program, a network namespace without a way out, and no control
+    group: all of them make the bare run quicker, so the comparison is never in our favour.
+    """
+
+    def __init__(self, local: LocalServer, sandbox: Sandbox, runtime: Path) -> None:
+        self._runtime = runtime
+        run = Path("/run") / f"sandlot-{instance_of(local.folder / 'data')}" / "sandboxes" / sandbox.id
+        self._folder = local.folder / f"bare-{runtime.name}"
+        self._folder.mkdir()
+        content = json.loads((run / "config.json").read_text())
+        (self._folder / "config.json").write_text(json.dumps(_bare(content, run)))
+
+    def run_true(self) -> None:
+        """Raises CalledProcessError with the runtime's own words."""
+        command = [str(self._runtime), "--root", str(self._folder / "state"), *self._flags(), "run"]
+        bundle = ["--bundle", str(self._folder), f"bare-{uuid.uuid4().hex[:12]}"]
+        subprocess.run(command + bundle, check=True, capture_output=True, timeout=RUN_TIMEOUT_S)
+
+    def _flags(self) -> list[str]:
+        if self._runtime.name != "runsc":
+            return []
+        flags = ["--network", "none", "--ignore-cgroups", "--overlay2", "none"]
+        return [*flags, "--file-access", "shared", "--platform", "systrap"]
+
+
+def _bare(content: dict[str, Any], run: Path) -> dict[str, Any]:
+    content["process"] |= {"args": ["/bin/true"], "terminal": False}
+    content["root"]["path"] = str((run / content["root"]["path"]).resolve())
+    content["linux"].pop("cgroupsPath", None)
+    content["linux"].pop("resources", None)
+    for namespace in content["linux"]["namespaces"]:
+        if namespace["type"] == "network":
+            namespace.pop("path", None)
+    return content
