@@ -9,11 +9,11 @@ enum error_code error_of(int number) {
         return ERROR_NOT_FOUND;
     case EACCES: case EPERM: case EROFS:
         return ERROR_PERMISSION;
-    case EEXIST: case ENOTEMPTY: case EBUSY: case ETXTBSY: case EISDIR: case EPIPE:
+    case EEXIST: case ENOTEMPTY: case EBUSY: case ETXTBSY: case EPIPE:
         return ERROR_CONFLICT;
     case ENOSPC: case EDQUOT:
         return ERROR_NO_SPACE;
-    case EINVAL: case ENAMETOOLONG: case ELOOP: case E2BIG: case EXDEV: case ENOEXEC:
+    case EINVAL: case EISDIR: case ENAMETOOLONG: case ELOOP: case E2BIG: case EXDEV: case ENOEXEC:
         return ERROR_INVALID;
     case EMFILE: case ENFILE: case ENOMEM: case EAGAIN: case EFBIG: case EMLINK:
         return ERROR_LIMIT;

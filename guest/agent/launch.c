@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "memory.h"
+
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 enum stage { STAGE_SETUP, STAGE_USER, STAGE_DIRECTORY, STAGE_COMMAND };
@@ -128,11 +130,18 @@ static void execute_in_path(struct child *child) {
     errno = denied ? denied : ENOENT;
 }
 
+static void join_group(void) {
+    char text[16];
+    int length = snprintf(text, sizeof text, "%d", getpid());
+    if (memory_group_fd() >= 0 && write(memory_group_fd(), text, (size_t)length) < 0) errno = 0;
+}
+
 static int run_child(void *argument) {
     struct child *child = argument;
     const struct launch *launch = child->launch;
     child->stage = STAGE_SETUP;
     reset_signals();
+    join_group();
     if (setsid() < 0 || !place_stdio(launch)) goto failed;
     if (launch->terminal && ioctl(0, TIOCSCTTY, 0) < 0) goto failed;
     umask(022);
@@ -199,6 +208,7 @@ pid_t launch(const struct launch *launch, struct launch_failure *failure) {
                  strerror(number));
         return -1;
     }
+    memory_wake();
     if (child.number == 0) return pid;
     explain(&child, failure);
     return -1; /* the loop reaps it */

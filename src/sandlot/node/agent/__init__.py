@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandlot.node.agent.client import GuestAgent
+from sandlot.node.agent.files import Watch
 from sandlot.node.agent.model import (
     Exit,
     FileInfo,
@@ -31,5 +32,6 @@ __all__ = [
     "PtySize",
     "SpawnSpec",
     "TreeEntry",
+    "Watch",
     "WatchEvent",
 ]

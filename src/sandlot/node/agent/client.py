@@ -6,7 +6,8 @@ import asyncio
 import socket
 
 from sandlot.errors import DeadlineExceeded, GuestError, SandlotError, Unavailable
-from sandlot.node.agent.calls import CALL_TIMEOUT, Caller
+from sandlot.node.agent.calls import CALL_TIMEOUT
+from sandlot.node.agent.files import GuestFiles
 from sandlot.node.agent.frames import PROTOCOL_VERSION, FrameType
 from sandlot.node.agent.link import Link
 from sandlot.node.agent.model import GuestStats, ProcessInfo, SpawnSpec
@@ -20,7 +21,7 @@ MAX_PROCESSES = 4096
 FROM_NOW_ON = (1 << 64) - 1
 
 
-class GuestAgent(Caller):
+class GuestAgent(GuestFiles):
     """One connection to the agent of one sandbox; calls run side by side on it.
 
     Reconnecting is the caller's: processes survive, and :meth:`attach` reads on from an offset. Every
