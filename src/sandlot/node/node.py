@@ -45,8 +45,9 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 class Node:
     """Everything it makes carries the instance's name, so that two servers share a host without touching."""
 
-    def __init__(self, settings: NodeSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: NodeSettings, report: HostReport | None = None) -> None:
+        """``report`` is one made before, for the same settings."""
+        self.settings = settings
         self._folder = settings.data_dir / "node"
         self._run = Path("/run") / f"sandlot-{settings.instance}"
         self._records = Records(self._folder / "sandboxes")
@@ -66,7 +67,7 @@ class Node:
             agent=agent_binary(),
         )
         self._drivers: dict[Tier, Driver] = {}
-        self._report: HostReport | None = None
+        self._report = report
         self._sandboxes: dict[str, NodeSandbox] = {}
         self._making: set[str] = set()
         self._ending: dict[str, asyncio.Task[None]] = {}
@@ -88,13 +89,19 @@ class Node:
         await self._disks.start()
 
     async def stop(self) -> None:
-        """Let go of the sandboxes, which go on running, and remove what was only made ahead."""
+        """Let go of the sandboxes, which go on running, and remove what was only made ahead.
+
+        With no sandbox left, nothing of the instance stays on the host.
+        """
         await self.drain()
         for sandbox in list(self._sandboxes.values()):
             await sandbox.close()
         self._sandboxes.clear()
         await self._disks.stop()
-        await self._network.stop()
+        if await asyncio.to_thread(self._present):
+            await self._network.stop()
+        else:
+            await self._network.teardown()
         self._cgroups.remove()
         for folder in (self._run / "sandboxes", self._run):
             with contextlib.suppress(OSError):
@@ -103,7 +110,7 @@ class Node:
     async def report(self) -> HostReport:
         """What this host can do, tried once."""
         if self._report is None:
-            self._report = await probe_host(self._settings)
+            self._report = await probe_host(self.settings)
         return self._report
 
     # ── sandboxes ────────────────────────────────────────────────────────────────────────────────────
@@ -228,7 +235,7 @@ class Node:
             spec, disk, netns=str(network.netns), cgroup=group.path, secret=record.secret
         )
         (folder / "config.json").write_text(json.dumps(content))
-        return Launch(spec.id, folder, network.netns, group, spec, self._settings.start_timeout_s)
+        return Launch(spec.id, folder, network.netns, group, spec, self.settings.start_timeout_s)
 
     def _enter(self, sandbox: NodeSandbox) -> NodeSandbox:
         self._sandboxes[sandbox.id] = sandbox
@@ -245,7 +252,7 @@ class Node:
 
     def _choose_drivers(self, report: HostReport) -> dict[Tier, Driver]:
         return {
-            status.tier: driver_for(status.tier, Path(status.runtime), self._settings)
+            status.tier: driver_for(status.tier, Path(status.runtime), self.settings)
             for status in report.tiers
             if status.available and status.runtime
         }
