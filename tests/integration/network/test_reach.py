@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -105,11 +106,17 @@ async def test_a_published_port_of_the_host_is_no_way_around(pool: NetworkPool, 
         "-",
         stdin=f"""table ip published {{ chain c {{ type nat hook prerouting priority dstnat;
         ip daddr {{ {HOST_PUBLIC}, {FAR} }} tcp dport 9999 dnat to {MIRROR}:{PORT}
+        ip daddr {HOST_PUBLIC} tcp dport 9998 dnat to {FAR}:{PORT}
         }}
         }}""",
     )
     slot = await pool.claim(ONLINE)
-    assert await reached(slot.name, [Target("tcp", HOST_PUBLIC, 9999), Target("tcp", FAR, 9999)]) == set()
+    targets = [
+        Target("tcp", HOST_PUBLIC, 9998),
+        Target("tcp", HOST_PUBLIC, 9999),
+        Target("tcp", FAR, 9999),
+    ]
+    assert await reached(slot.name, targets) == set()
 
 
 async def test_guests_do_not_reach_each_other(host: Host, pool: NetworkPool, tmp_path: Path) -> None:
@@ -183,6 +190,19 @@ async def test_metadata_stays_out_of_reach_through_a_route_of_the_guests_own(
     slot = await pool.claim(ONLINE)
     ip("route", "add", f"{METADATA}/32", "via", slot.host_ip, "dev", "eth0", namespace=slot.name)
     assert await reached(slot.name, everything_of(METADATA)) == set()
+
+
+@pytest.mark.parametrize(("ports", "counter"), [("dns", "dns_rate"), ("each", "too_many")])
+async def test_one_guest_cannot_use_up_what_all_share(
+    host: Host, pool: NetworkPool, far_server: Program, ports: str, counter: str
+) -> None:
+    slot, other = await pool.claim(ONLINE), await pool.claim(ONLINE)
+    destination = slot.dns if ports == "dns" else FAR
+    async with running("flood", destination, "6000", ports, netns=slot.name) as program:
+        assert await program.line() == "sent"
+    listing = json.loads(await nft("-j", "list", "counter", "inet", f"sandlot_{INSTANCE}", counter))
+    assert listing["nftables"][1]["counter"]["packets"] > 0
+    assert await reached(other.name, everything_of(FAR)) == set(everything_of(FAR))
 
 
 async def sysctl(setting: str, namespace: str | None) -> None:
