@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
+from typing import cast
 
 from sandlot.errors import (
     Conflict,
@@ -225,9 +226,9 @@ class Link(asyncio.BufferedProtocol):
     # ---- asyncio's side ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
-        self._transport = transport
-        transport.set_write_buffer_limits(high=1024 * 1024, low=256 * 1024)
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=1024 * 1024, low=256 * 1024)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._decoder.space()
