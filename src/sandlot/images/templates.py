@@ -79,28 +79,25 @@ class Templates:
 
     def list(self) -> list[TemplateInfo]:
         """Every template that is built, by name."""
-        found = []
-        for path in sorted(self._root.glob("*.json")):
-            record = _read_json(path)
-            found.append(
-                TemplateInfo(
-                    name=record["name"],
-                    id=record["id"],
-                    description=record["description"],
-                    size_bytes=sum(
-                        _read_json(self._layers / name / "layer.json")["size_bytes"]
-                        for name in record["layers"]
-                    ),
-                    built_at=datetime.fromisoformat(record["built_at"]),
-                )
+        records = [_read_json(path) for path in sorted(self._root.glob("*.json"))]
+        return [
+            TemplateInfo(
+                name=record["name"],
+                id=record["id"],
+                description=record["description"],
+                size_bytes=record["size_bytes"],
+                built_at=datetime.fromisoformat(record["built_at"]),
             )
-        return found
+            for record in records
+        ]
 
     def resolve(self, name: str) -> Template:
         """The current version. Raises NotFound, saying which templates there are and how to build one."""
         if _NAME.fullmatch(name):
             with contextlib.suppress(FileNotFoundError):
-                return self._template(_read_json(self._root / f"{name}.json"))
+                template = self._template(_read_json(self._root / f"{name}.json"))
+                if all(layer.is_dir() for layer in template.layers):
+                    return template
         if name in RECIPES:
             raise NotFound(
                 f"template {name!r} is not built on this host; build it: sandlot templates build {name}"
@@ -274,11 +271,13 @@ def _record(recipe: TemplateRecipe, layers: Sequence[Path]) -> dict[str, Any]:
         env=_GUEST_ENV, kernels={name: list(words) for name, words in recipe.kernels.items()}
     )
     body = {"layers": [layer.parent.name for layer in layers], "config": asdict(config)}
+    made = [_read_json(layer.parent / "layer.json") for layer in layers]
     return {
         "name": recipe.name,
         "id": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16],
         "description": recipe.description,
-        "built_at": max(_read_json(layer.parent / "layer.json")["built_at"] for layer in layers),
+        "size_bytes": sum(layer["size_bytes"] for layer in made),
+        "built_at": max(layer["built_at"] for layer in made),
         **body,
     }
 

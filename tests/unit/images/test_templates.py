@@ -125,6 +125,14 @@ async def test_a_name_that_nothing_answers_to(store: Templates) -> None:
         await store.build("nope", progress=ignore)
 
 
+async def test_layers_that_somebody_removed_are_built_again(store: Templates) -> None:
+    built = await store.build("base", progress=ignore)
+    shutil.rmtree(built.layers[0].parent)
+    with pytest.raises(NotFound, match="sandlot templates build base"):
+        store.resolve("base")
+    assert (await store.build("base", progress=ignore)).layers[0].is_dir()
+
+
 async def test_a_failed_build_changes_nothing(store: Templates, maker: Maker, tmp_path: Path) -> None:
     old = await store.build("base", progress=ignore)
     maker.fails = True

@@ -24,7 +24,6 @@ mount -t tmpfs -o mode=1777 tmpfs "$rootfs/tmp"
 mount -t proc proc "$rootfs/proc"
 
 mkdir "$rootfs/.build"
-trap 'rmdir "$rootfs/.build"' EXIT
 mount -t tmpfs -o mode=755 tmpfs "$rootfs/.build"
 cp "$setup" "$rootfs/.build/setup.sh"
 for pair in "$@"; do
@@ -35,3 +34,4 @@ done
 env -i HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   chroot "$rootfs" /bin/bash /.build/setup.sh
 umount -R "$rootfs/.build" "$rootfs/proc" "$rootfs/tmp" "$rootfs/dev"
+rmdir "$rootfs/.build"

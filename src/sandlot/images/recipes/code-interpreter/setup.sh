@@ -2,7 +2,9 @@
 # Runs inside the template, without a network. /.build/wheels holds the wheels and the pins they were fetched by.
 set -euo pipefail
 
-pip install --no-index --no-deps --no-cache-dir --find-links /.build/wheels --requirement /.build/wheels/requirements.txt
+# Debian's own copies of some, which its pip needs, stay where they are: pip cannot remove them, ours come first.
+pip install --no-index --no-deps --no-cache-dir --ignore-installed \
+  --find-links /.build/wheels --requirement /.build/wheels/requirements.txt
 pip check
 
 packages=$(python3 -c 'import numpy, os; print(os.path.dirname(os.path.dirname(numpy.__file__)))')
@@ -35,4 +37,4 @@ HOME=/home/user MPLBACKEND=agg setpriv --reuid=1000 --regid=1000 --clear-groups 
 
 node --version
 npm --version
-rm -rf /root/.npm /var/cache/ldconfig/aux-cache
+rm -rf /root/.npm /usr/local/bin/__pycache__ /var/cache/ldconfig/aux-cache
