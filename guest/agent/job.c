@@ -115,6 +115,7 @@ bool job_path(struct job *job, char path[JOB_PATH_MAX]) {
     const char *given = get_text(&job->request);
     if (job->request.bad) return job_fail_malformed(job);
     if (!*given) return job_fail(job, ERROR_INVALID, EINVAL, "an empty path names nothing");
+    if (*given != '/' && !*job->user.home) user_find("root", &job->user);
     int length = *given == '/' ? snprintf(path, JOB_PATH_MAX, "%s", given)
                                : snprintf(path, JOB_PATH_MAX, "%s/%s", job->user.home, given);
     if (length >= JOB_PATH_MAX) return job_fail(job, ERROR_INVALID, ENAMETOOLONG, "the path is too long");
@@ -500,7 +501,8 @@ void job_start(struct request *request, enum job_class class, bool (*run)(struct
     struct job *job = new_job(request);
     if (!job) return;
     const char *user = get_text(&job->request);
-    bool known = !job->request.bad && user_find(user, &job->user);
+    /* Root needs no looking up, and is whom nearly all calls are for. */
+    bool known = !job->request.bad && (!*user || user_find(user, &job->user));
     if (!known) {
         request_fail(request, ERROR_INVALID, 0, "no such user: %s", user);
     } else if (class == JOB_WATCH && is_full(JOB_WATCH)) {
@@ -523,5 +525,8 @@ void job_start(struct request *request, enum job_class class, bool (*run)(struct
 
 void jobs_open(void) {
     for (int class = 0; class < JOB_CLASSES; class ++) queue_tails[class] = &queues[class];
+    pthread_mutex_lock(&lock);
+    start_thread(); /* one there always is: at the limit of processes none could be made */
+    pthread_mutex_unlock(&lock);
     loop_add(&bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), EPOLLIN, on_bell);
 }

@@ -130,18 +130,11 @@ static void execute_in_path(struct child *child) {
     errno = denied ? denied : ENOENT;
 }
 
-static void join_group(void) {
-    char text[16];
-    int length = snprintf(text, sizeof text, "%d", getpid());
-    if (memory_group_fd() >= 0 && write(memory_group_fd(), text, (size_t)length) < 0) errno = 0;
-}
-
 static int run_child(void *argument) {
     struct child *child = argument;
     const struct launch *launch = child->launch;
     child->stage = STAGE_SETUP;
     reset_signals();
-    join_group();
     if (setsid() < 0 || !place_stdio(launch)) goto failed;
     if (launch->terminal && ioctl(0, TIOCSCTTY, 0) < 0) goto failed;
     umask(022);

@@ -59,8 +59,8 @@ int main(int count, char **arguments) {
     if (port < 1 || port > 65535 || !secret) usage();
     umask(022);
     loop_open();
-    jobs_open();
     memory_open();
+    jobs_open();
     conn_listen(address.s_addr, (uint16_t)port, secret);
     memset(secret, 0, strlen(secret));
     free(secret);

@@ -6,8 +6,6 @@
 void memory_open(void);
 /* A user process starts: watch from now on. It stops by itself when none is left. */
 void memory_wake(void);
-/* Written by a new process to itself before it runs anything: puts it under the limit of processes. -1: no need. */
-int memory_group_fd(void);
 
 void memory_oom_kill(struct request *);
 void memory_stats(struct request *);

@@ -47,10 +47,11 @@ struct proc *proc_scan(size_t *count) {
     DIR *directory = opendir("/proc");
     if (!directory) return procs;
     struct dirent *entry;
-    pid_t self = getpid();
+    pid_t self = getpid(), last = 0;
     while ((entry = readdir(directory)) && *count < PROCS_MAX) {
         pid_t pid = atoi(entry->d_name);
-        if (pid <= 0 || pid == self) continue;
+        if (pid <= last || pid == self) continue; /* ascending; gVisor tells some twice */
+        last = pid;
         if (*count == capacity) {
             size_t larger = capacity ? capacity * 2 : 64;
             struct proc *grown = realloc(procs, larger * sizeof *procs);

@@ -26,18 +26,17 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void refresh(struct database *database) {
     struct stat now;
-    int fd = open(database->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &now) < 0 || !S_ISREG(now.st_mode)) {
-        if (fd >= 0) close(fd);
-        free(database->text);
-        database->text = NULL;
-        database->length = 0;
-        return;
-    }
     const struct stat *then = &database->as_of;
-    bool same = database->text && now.st_ino == then->st_ino && now.st_size == then->st_size &&
-                now.st_mtim.tv_sec == then->st_mtim.tv_sec && now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
-    if (!same) {
+    if (stat(database->path, &now) == 0 && database->text && now.st_ino == then->st_ino &&
+        now.st_size == then->st_size && now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == then->st_mtim.tv_nsec)
+        return;
+    free(database->text);
+    database->text = NULL;
+    database->length = 0;
+    int fd = open(database->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return;
+    if (fstat(fd, &now) == 0 && S_ISREG(now.st_mode)) {
         size_t size = now.st_size > DATABASE_MAX ? DATABASE_MAX : (size_t)now.st_size;
         char *text = malloc(size + 1);
         size_t length = 0;
@@ -47,7 +46,6 @@ static void refresh(struct database *database) {
             length += (size_t)got;
         }
         if (text) {
-            free(database->text);
             database->text = text;
             database->length = length;
             database->as_of = now;
@@ -233,20 +231,28 @@ bool user_in_group(const struct user *user, const char *name) {
 
 void user_name(uid_t uid, char *name, size_t size) {
     struct field fields[FIELDS_MAX];
+    if (uid == 0) {
+        snprintf(name, size, "root");
+        return;
+    }
     pthread_mutex_lock(&lock);
+    if (!passwd.text) refresh(&passwd);
     if (passwd_line(until("", 0), false, fields, uid)) copy(name, size, fields[0]);
-    else snprintf(name, size, "%s", uid == 0 ? "root" : "");
+    else snprintf(name, size, "%u", uid);
     pthread_mutex_unlock(&lock);
-    if (!*name) snprintf(name, size, "%u", uid);
 }
 
 void group_name(gid_t gid, char *name, size_t size) {
     struct field fields[FIELDS_MAX];
+    if (gid == 0) {
+        snprintf(name, size, "root");
+        return;
+    }
     pthread_mutex_lock(&lock);
+    if (!group.text) refresh(&group);
     if (group_line(until("", 0), false, fields, gid)) copy(name, size, fields[0]);
-    else snprintf(name, size, "%s", gid == 0 ? "root" : "");
+    else snprintf(name, size, "%u", gid);
     pthread_mutex_unlock(&lock);
-    if (!*name) snprintf(name, size, "%u", gid);
 }
 
 /* libc's wrappers change every thread of the process; these calls change one. */

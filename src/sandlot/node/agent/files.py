@@ -134,8 +134,8 @@ class GuestFiles(Caller):
     ) -> FileInfo:
         """Write a file whole or not at all: a temporary one beside it replaces it at the end.
 
-        Without ``mode`` and ``owner`` a file that is replaced keeps its own. ``owner`` is "user", "user:group"
-        or numbers. Cancelled, or when ``chunks`` raises, nothing is left behind.
+        Without ``mode`` and ``owner`` a file that is replaced keeps its own. ``owner`` is "user",
+        "user:group" or numbers. Cancelled, or when ``chunks`` raises, nothing is left behind.
         """
         request = _path(path, user).text(owner or "", "the owner").u32(_mode(mode)).u8(make_parents)
         with self._link.open(FrameType.WRITE, request.done()) as channel:
@@ -230,7 +230,8 @@ class GuestFiles(Caller):
     ) -> int:
         """Write entries, each file followed by exactly ``size`` bytes, into a folder, made where missing.
 
-        Returns how many there were. Each file appears whole or not at all; after an error those before it stay.
+        Returns how many there were. Each file appears whole or not at all; after an error those before
+        it stay.
         """
         with self._link.open(FrameType.WRITE_TREE, _path(path, user).done()) as channel:
             async for item in items:
