@@ -49,7 +49,7 @@ class Analyst:
         with self._clock.time("create, code-interpreter"):
             sandbox = await AsyncSandbox.create("code-interpreter", memory_mib=2048, timeout=600)
         async with sandbox:
-            with self._clock.time("first command after create"):
+            with self._clock.time("first command after create, code-interpreter"):
                 await sandbox.commands.run("true", check=True)
             with self._clock.time("first run_code (starts the interpreter)"):
                 await sandbox.run_code("1 + 1")

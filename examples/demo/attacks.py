@@ -114,7 +114,6 @@ class Attacks:
         """Raises SandboxError when no sandbox can be made. What goes wrong in it is a failed check."""
         if show:
             self._report.attack(attack.name, attack.fear, PROGRAMS / attack.program)
-        disk_before = await self._watch.disk_mib()
         with self._clock.time(f"create, {isolation}"):
             sandbox = await AsyncSandbox.create(
                 "base",
@@ -125,6 +124,8 @@ class Attacks:
                 timeout=120,
             )
         async with sandbox:
+            with self._clock.time(f"first command after create, {isolation}"):
+                await sandbox.commands.run("true", check=True)
             program = (PROGRAMS / attack.program).read_text()
             await sandbox.files.write(attack.program, program)
             scene = Scene(sandbox, attack.program, attack.limits, self._host)
@@ -134,7 +135,7 @@ class Attacks:
             except SandboxError as error:
                 scene.inside("the sandbox can be asked", False, f"{type(error).__name__}: {error.message}")
             seconds = time.monotonic() - started
-            measured = await self._watch.since(started, disk_before, attack.limits)
+            measured = await self._watch.since(started, attack.limits)
         shown = [measured[name] for name in attack.shows]
         hidden = [check for name, check in measured.items() if name not in attack.shows and not check.passed]
         self._ledger.add(
@@ -198,7 +199,7 @@ async def _wipe(scene: Scene) -> None:
 
 async def _fork_bomb(scene: Scene) -> None:
     bomb = asyncio.create_task(
-        scene.sandbox.commands.run(["bash", scene.program], timeout=4, max_output=65536)
+        scene.sandbox.commands.run(["python3", scene.program], timeout=4, max_output=65536)
     )
     most = 0
     while not bomb.done():
@@ -280,7 +281,9 @@ async def _scan(scene: Scene) -> None:
 
 async def _break_out(scene: Scene) -> None:
     env = {"DISK": _root_disk(), "SERVER_PID": str(scene.host.server_pid)}
-    result = await scene.sandbox.commands.run(["sh", scene.program], user="root", env=env, timeout=30)
+    result = await scene.sandbox.commands.run(
+        ["sh", scene.program], user="root", cwd="/home/user", env=env, timeout=30
+    )
     *found, last = result.stdout.splitlines() or [""]
     scene.inside("it ran as root, to its end", last == "tried 7", f"{last} ways, as root")
     scene.inside("none of them led out", not found, f"worked: {', '.join(found) or 'none'}")
@@ -332,7 +335,7 @@ ATTACKS = (
     Attack(
         "fork bomb",
         "Doubles until no process can be started any more.",
-        "fork_bomb.sh",
+        "fork_bomb.py",
         _fork_bomb,
         ("processes", "neighbour"),
     ),
@@ -362,13 +365,10 @@ def _number(value: Any) -> int:
 def _addresses() -> list[str]:
     command = ["ip", "-json", "-4", "address", "show", "scope", "global"]
     links = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    # The host's ends of other sandboxes' cables are many, and the attacker's own is tried as its gateway.
-    return [
-        address["local"]
-        for link in links
-        if not link["ifname"].startswith("sl")
-        for address in link["addr_info"]
-    ]
+    # ip leaves empty objects for what it filters out. The host's ends of the sandboxes' cables are many; the
+    # attacker's own is tried as its gateway.
+    shown = [link for link in links if link and not link["ifname"].startswith("sl")]
+    return [address["local"] for link in shown for address in link["addr_info"] if address]
 
 
 def _root_disk() -> str:

@@ -71,9 +71,8 @@ class Report:
 
     def attack(self, name: str, fear: str, program: Path) -> None:
         self._console.print()
-        self._console.print(
-            Text.assemble((name, "bold red"), ("  " + fear, "italic"), (f"  {program.name}", "dim"))
-        )
+        self._console.print(Text.assemble((name, "bold red"), ("  " + fear, "italic")))
+        self._console.print(Text(f"     {program.relative_to(Path.cwd())}", style="dim"))
         self._console.print(_code(program.read_text(), "bash" if program.suffix == ".sh" else "python"))
 
     def attacked(self, verdict: Verdict, seconds: float) -> None:

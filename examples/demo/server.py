@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+import httpx
 
 from sandlot.node.model import instance_of
 from sandlot.server.local import LocalServer
@@ -34,9 +37,13 @@ class DemoServer:
 
     def end(self) -> list[str]:
         """Kill every sandbox, stop, remove everything. Returns what is left on the machine: nothing."""
-        if self.local.log.is_file():
+        if not self.local.log.is_file():
+            return []
+        try:
             self.local.end()
-            shutil.copy(self.local.log, self.folder.parent)
+        except (OSError, RuntimeError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
+            print(f"the server could not be asked to clean up: {error}", file=sys.stderr)
+        shutil.copy(self.local.log, self.folder.parent)
         deadline = time.monotonic() + _SETTLE_S
         while (left := list(self.leftovers())) and time.monotonic() < deadline:
             time.sleep(0.2)

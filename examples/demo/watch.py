@@ -67,6 +67,7 @@ class Sample:
 
     at: float
     memory_mib: int
+    disk_mib: int
     processes: int
     spawn: float
 
@@ -110,11 +111,7 @@ class Watch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         shutil.rmtree(self._canaries, ignore_errors=True)
 
-    async def disk_mib(self) -> int:
-        """What all sandboxes take on the host's disk."""
-        return await asyncio.to_thread(_allocated, self._data) // MIB
-
-    async def since(self, start: float, disk_before: int, limits: Limits) -> dict[str, Check]:
+    async def since(self, start: float, limits: Limits) -> dict[str, Check]:
         """What happened to the host since ``start`` (monotonic): one check for each thing that could have."""
         now = await self._take()
         was = self._standing
@@ -133,7 +130,7 @@ class Watch:
             "listeners": self._listeners(),
             "memory": self._memory(samples, limits),
             "processes": self._processes(samples, limits),
-            "disk": self._disk(disk_before, await self.disk_mib(), limits),
+            "disk": self._disk(samples, limits),
             "neighbour": self._answered(answers),
         }
 
@@ -178,10 +175,10 @@ class Watch:
             f"+{max(more, 0)} processes at most, a new one in {1000 * slowest:.0f} ms or less",
         )
 
-    def _disk(self, before: int, after: int, limits: Limits) -> Check:
+    def _disk(self, samples: list[Sample], limits: Limits) -> Check:
         allowed = limits.disk_mib + 64
-        grown = after - before
-        return Check(f"its disk took less than {allowed} MiB", grown < allowed, f"disk +{max(grown, 0)} MiB")
+        grown = max(sample.disk_mib for sample in samples) - samples[0].disk_mib
+        return Check(f"its disk took less than {allowed} MiB", grown < allowed, f"disk +{grown} MiB at most")
 
     def _answered(self, answers: list[Answer]) -> Check:
         good = sum(answer.ok for answer in answers)
@@ -198,7 +195,8 @@ class Watch:
     async def _sample(self) -> None:
         while True:
             spawn = await _spawn_time()
-            self._samples.append(Sample(time.monotonic(), _available_mib(), _process_count(), spawn))
+            disk = await asyncio.to_thread(_allocated, self._data) // MIB
+            self._samples.append(Sample(time.monotonic(), _available_mib(), disk, _process_count(), spawn))
             await asyncio.sleep(_SAMPLE_EVERY)
 
     async def _talk(self) -> None:

@@ -3,7 +3,7 @@
 import pickle
 from typing import Any
 
-PAYLOAD = """
+PAYLOAD = """\
 import json, os, socket
 
 target = json.load(open("target.json"))
