@@ -1,0 +1,171 @@
+"""The kernels' protocol, as ``sandlot_kernel/wire.py`` in ``guest/kernels`` has it; nothing is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from sandlot.core.interpreter.events import CodeEvent, ErrorEvent, Result, Stderr, Stdout
+from sandlot.core.limits import check_pairs
+from sandlot.errors import GuestError, InvalidArgument
+
+PROTOCOL = 1
+RESULT_LIMIT = 32 * 1024 * 1024  # as the kernel has it
+LINE_LIMIT = RESULT_LIMIT + 1024 * 1024
+STRUCTURE_LIMIT = 4 * 1024 * 1024 + 4096  # what is decoded takes many times its size
+
+T = TypeVar("T")
+
+_PATH_LIMIT = 4096
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class ContextSettings(msgspec.Struct):
+    """What a kernel keeps for us, so that a restarted server can start it anew as it was."""
+
+    cwd: str
+    env: dict[str, str]
+
+
+class Frame(msgspec.Struct, tag_field="type"):
+    pass
+
+
+class Ready(Frame, tag="ready"):
+    id: str
+    protocol: int
+
+
+class Pong(Frame, tag="pong"):
+    id: str
+    context: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Invalid(Frame, tag="invalid"):
+    message: str
+
+
+class StdoutFrame(Frame, tag="stdout"):
+    id: str
+    text: str
+
+
+class StderrFrame(Frame, tag="stderr"):
+    id: str
+    text: str
+
+
+class ResultFrame(Frame, tag="result"):
+    id: str
+    is_main: bool
+    text: str | None = None
+    html: str | None = None
+    markdown: str | None = None
+    svg: str | None = None
+    png: str | None = None
+    jpeg: str | None = None
+    pdf: str | None = None
+    latex: str | None = None
+    json: msgspec.Raw | None = None
+    javascript: str | None = None
+    data: msgspec.Raw | None = None
+    chart: msgspec.Raw | None = None
+    extra: msgspec.Raw | None = None
+
+
+class ErrorFrame(Frame, tag="error"):
+    id: str
+    name: str
+    value: str
+    traceback: str
+
+
+class DoneFrame(Frame, tag="done"):
+    id: str
+    execution_count: _Count
+
+
+RunFrame = StdoutFrame | StderrFrame | ResultFrame | ErrorFrame | DoneFrame
+AnyFrame = Ready | Pong | Invalid | RunFrame
+
+_frames: msgspec.json.Decoder[AnyFrame] = msgspec.json.Decoder(AnyFrame)
+_settings = msgspec.json.Decoder(ContextSettings)
+_object = msgspec.json.Decoder(dict[str, Any])
+_anything = msgspec.json.Decoder(Any)
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode(line: bytes) -> AnyFrame:
+    """Raises GuestError."""
+    try:
+        return _frames.decode(line)
+    except _MALFORMED as error:
+        raise GuestError(f"the kernel sent a line that is none of its events: {error}") from None
+
+
+def settings_of(pong: Pong) -> ContextSettings | None:
+    """None where the kernel has lost or spoilt what was kept with it."""
+    try:
+        settings = _settings.decode(pong.context)
+        check_pairs("env", settings.env)
+    except (*_MALFORMED, InvalidArgument):
+        return None
+    return settings if len(settings.cwd) <= _PATH_LIMIT else None
+
+
+def event_of(frame: StdoutFrame | StderrFrame | ResultFrame | ErrorFrame) -> CodeEvent:
+    """Raises GuestError."""
+    match frame:
+        case StdoutFrame(text=text):
+            return Stdout(text)
+        case StderrFrame(text=text):
+            return Stderr(text)
+        case ErrorFrame(name=name, value=value, traceback=traceback):
+            return ErrorEvent(name, value, traceback)
+        case ResultFrame():
+            return Result(
+                is_main=frame.is_main,
+                text=frame.text,
+                html=frame.html,
+                markdown=frame.markdown,
+                svg=frame.svg,
+                png=frame.png,
+                jpeg=frame.jpeg,
+                pdf=frame.pdf,
+                latex=frame.latex,
+                json=_structure(_anything, frame.json),
+                javascript=frame.javascript,
+                data=_structure(_object, frame.data),
+                chart=_structure(_object, frame.chart),
+                extra=_structure(_object, frame.extra),
+            )
+
+
+def hello(id: str, settings: ContextSettings) -> bytes:
+    return _line({"op": "hello", "id": id, "context": settings})
+
+
+def ping(id: str) -> bytes:
+    return _line({"op": "ping", "id": id})
+
+
+def run(id: str, code: str, env: Mapping[str, str]) -> bytes:
+    return _line({"op": "run", "id": id, "code": code, "env": env})
+
+
+def _line(request: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(request) + b"\n"
+
+
+def _structure(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | None) -> T | None:
+    if raw is None:
+        return None
+    data = bytes(raw)
+    if len(data) > STRUCTURE_LIMIT:
+        raise GuestError(f"the kernel sent a structure of {len(data)} bytes")
+    try:
+        return decoder.decode(data)
+    except _MALFORMED as error:
+        raise GuestError(f"the kernel sent a structure that cannot be read: {error}") from None
