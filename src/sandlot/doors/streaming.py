@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from starlette.responses import Response
@@ -33,6 +33,7 @@ class Streams:
     def __init__(self) -> None:
         self._stops: set[asyncio.Future[None]] = set()
         self._stopping = False
+        self._last_left = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._stops)
@@ -48,6 +49,8 @@ class Streams:
             yield stop
         finally:
             self._stops.discard(stop)
+            if not self._stops:
+                self._last_left.set()
 
     def stop(self) -> None:
         """End every stream, and each that is opened later."""
@@ -55,6 +58,14 @@ class Streams:
         for stop in self._stops:
             if not stop.done():
                 stop.set_result(None)
+
+    async def ended(self, timeout_s: float) -> None:
+        """Wait until the streams have said their last words, or ``timeout_s`` is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._stops:
+                    self._last_left.clear()
+                    await self._last_left.wait()
 
 
 def stopping() -> Unavailable:
@@ -134,6 +145,8 @@ class Stream(Response, Generic[T]):
             await self._send(send, self._first)
         async for item in self._items:
             await self._send(send, self._encode(item))
+            # A source that is always ready, before a client that is gone, would never let go of the loop.
+            await asyncio.sleep(0)
 
     async def _send(self, send: Send, body: bytes) -> None:
         async with self._sending:

@@ -44,6 +44,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         version=__version__,
         description=native.INTRODUCTION,
         lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.state.backend = backend
     app.state.streams = streams

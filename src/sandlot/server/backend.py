@@ -46,6 +46,8 @@ class Backend:
         self.authenticate = Authenticator(self.keys)
         self.phase = Phase.STARTING
         self.reason = "the server is starting: it looks after the sandboxes that a former one left running"
+        self.failure: str | None = None
+        """Why it could not start, where it could not."""
         self._engine = engine
         self._database = database
         self._prepare = prepare
@@ -116,6 +118,7 @@ class Backend:
     def _fail(self, error: Exception) -> None:
         known = isinstance(error, SandlotError)
         self.reason = f"the server could not start: {error if known else type(error).__name__}"
+        self.failure = self.reason
         _log.error("start failed", reason=str(error), exc_info=None if known else error)
         if self.phase is Phase.STARTING:
             self.phase = Phase.FAILED

@@ -22,7 +22,7 @@ import uvloop
 from fastapi import FastAPI
 
 from sandlot import __version__
-from sandlot.doors.streaming import Streams
+from sandlot.doors.streaming import FAREWELL_S, Streams
 from sandlot.errors import Conflict, InvalidArgument, PermissionDenied, SandlotError
 from sandlot.server import logs
 from sandlot.server.app import create_app
@@ -82,8 +82,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         for task in (failing, ready):
             task.cancel()
         await asyncio.wait({failing, ready})
-    if failed.is_set():
-        print(f"sandlot: {backend.reason}", file=sys.stderr)
+    if backend.failure is not None:
+        print(f"sandlot: {backend.failure}", file=sys.stderr)
         return 1
     return 0
 
@@ -103,6 +103,7 @@ class _Server(uvicorn.Server):
         watchdog.start()
         self._backend.begin_stop()
         self._streams.stop()
+        await self._streams.ended(FAREWELL_S)
         await super().shutdown(sockets)
         watchdog.cancel()
 

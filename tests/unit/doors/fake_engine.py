@@ -12,7 +12,16 @@ from typing import Any
 
 from sandlot.core.interpreter import CodeEvent, Context
 from sandlot.core.lifecycle import State
-from sandlot.core.model import CreateSandbox, Event, GuestConfig, ListQuery, Metrics, Page, Sandbox, StartCommand
+from sandlot.core.model import (
+    CreateSandbox,
+    Event,
+    GuestConfig,
+    ListQuery,
+    Metrics,
+    Page,
+    Sandbox,
+    StartCommand,
+)
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
 from sandlot.node import Finding, HostReport, Tier, TierStatus
 from sandlot.node.agent import Exit, FileInfo, Output, ProcessInfo, TreeEntry, WatchEvent
@@ -97,6 +106,21 @@ class FakeProcess:
         )
 
 
+class FakeWatch:
+    def __init__(self, changes: asyncio.Queue[WatchEvent], closed: asyncio.Event) -> None:
+        self._changes = changes
+        self._closed = closed
+
+    def __aiter__(self) -> AsyncIterator[WatchEvent]:
+        return self
+
+    async def __anext__(self) -> WatchEvent:
+        return await self._changes.get()
+
+    async def close(self) -> None:
+        self._closed.set()
+
+
 class FakeAgent:
     def __init__(self, live: FakeLive) -> None:
         self._live = live
@@ -107,7 +131,7 @@ class FakeAgent:
         self.stdin_closed: set[int] = set()
         self.stdin_gate = asyncio.Event()
         self.stdin_gate.set()
-        self.changes: asyncio.Queue[WatchEvent | Exception] = asyncio.Queue()
+        self.changes: asyncio.Queue[WatchEvent] = asyncio.Queue()
         self.watch_closed = asyncio.Event()
         self.read_closed = asyncio.Event()
         self.short_by = 0
@@ -131,7 +155,9 @@ class FakeAgent:
             mtime=1.5,
         )
 
-    async def attach(self, id: int, *, stdout_from: int | None, stderr_from: int | None = None) -> FakeProcess:
+    async def attach(
+        self, id: int, *, stdout_from: int | None, stderr_from: int | None = None
+    ) -> FakeProcess:
         self.calls.append(("attach", id, stdout_from, stderr_from))
         return self._live.processes[id]
 
@@ -201,16 +227,10 @@ class FakeAgent:
         self.calls.append(("remove", path, recursive, user))
         self.files.pop(path, None)
 
-    async def watch(self, path: str, *, recursive: bool, user: str) -> AsyncGenerator[WatchEvent, None]:
-        self.calls.append(("watch", path, recursive, user))
-        try:
-            while True:
-                change = await self.changes.get()
-                if isinstance(change, Exception):
-                    raise change
-                yield change
-        finally:
-            self.watch_closed.set()
+    async def watching(self, path: str, *, recursive: bool, user: str) -> FakeWatch:
+        self.calls.append(("watching", path, recursive, user))
+        self.info(path)
+        return FakeWatch(self.changes, self.watch_closed)
 
     async def read_tree(self, path: str, *, user: str) -> AsyncGenerator[TreeEntry | bytes, None]:
         for item in self.tree:
@@ -376,7 +396,10 @@ class FakeEngine:
 
     async def host(self) -> HostReport:
         self._ask(None)
-        tiers = [TierStatus(Tier.GVISOR, True, "runsc", "1"), TierStatus(Tier.CONTAINER, False, missing=["runc"])]
+        tiers = [
+            TierStatus(Tier.GVISOR, True, "runsc", "1"),
+            TierStatus(Tier.CONTAINER, False, missing=["runc"]),
+        ]
         return HostReport(tiers, [Finding("nft", True, "works")], "6.18", "v1", "systrap")
 
     def _ask(self, request: Any) -> None:

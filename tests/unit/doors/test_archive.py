@@ -137,7 +137,9 @@ async def test_no_name_may_pass_through_a_link_of_the_same_archive(
     assert (await client.put(f"{ARCHIVE}?path=to", content=replaced)).status_code == 200
 
 
-@pytest.mark.parametrize("content", [b"", b"not a tar archive" * 100, archive(("a", tarfile.REGTYPE, b"x" * 2000))[:700]])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a tar archive" * 100, archive(("a", tarfile.REGTYPE, b"x" * 2000))[:700]]
+)
 async def test_what_is_no_archive_is_said_to_be_none(client: httpx.AsyncClient, content: bytes) -> None:
     answer = await client.put(f"{ARCHIVE}?path=to", content=content)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_argument")

@@ -25,8 +25,14 @@ def lines(answer: httpx.Response) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-async def test_a_command_streams_its_output_and_its_end(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.only.prepared = [Output("stdout", 0, b"hi\n"), Output("stderr", 0, b"\xff"), Exit(137, 9, oom=True)]
+async def test_a_command_streams_its_output_and_its_end(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    engine.only.prepared = [
+        Output("stdout", 0, b"hi\n"),
+        Output("stderr", 0, b"\xff"),
+        Exit(137, 9, oom=True),
+    ]
     answer = await client.post(COMMANDS, json={"command": "echo hi", "env": {"A": "1"}, "timeout_s": None})
     assert answer.status_code == 200
     assert lines(answer) == [
@@ -58,10 +64,22 @@ async def test_background_answers_at_once_and_listens_no_longer(
     answer = await client.post(COMMANDS, json={"command": "sleep 9", "background": True, "tag": "t"})
     assert answer.status_code == 201
     assert answer.json() == {
-        "id": 1, "pid": 101, "args": ["/bin/bash", "-c", "sleep 9"], "cwd": "/home/user", "user": "user", "tag": "t",
-        "terminal": False, "started_at": "2026-11-21T12:00:00Z", "running": True, "exit_code": None, "signal": None,
-        "timed_out": False, "oom": False, "stdout_end": 0, "stderr_end": 0,
-    }  # fmt: skip
+        "id": 1,
+        "pid": 101,
+        "args": ["/bin/bash", "-c", "sleep 9"],
+        "cwd": "/home/user",
+        "user": "user",
+        "tag": "t",
+        "terminal": False,
+        "started_at": "2026-11-21T12:00:00Z",
+        "running": True,
+        "exit_code": None,
+        "signal": None,
+        "timed_out": False,
+        "oom": False,
+        "stdout_end": 0,
+        "stderr_end": 0,
+    }
     assert engine.only.processes[1].closed.is_set()
 
 
@@ -84,7 +102,8 @@ async def test_arguments_that_are_not_utf8_do_not_break_the_list(
 
 
 @pytest.mark.parametrize(
-    ("query", "call"), [("", (None, None)), ("?stdout_from=0&stderr_from=7", (0, 7)), ("?stdout_from=5", (5, None))]
+    ("query", "call"),
+    [("", (None, None)), ("?stdout_from=0&stderr_from=7", (0, 7)), ("?stdout_from=5", (5, None))],
 )
 async def test_follow_begins_where_it_is_told(
     client: httpx.AsyncClient, engine: FakeEngine, query: str, call: tuple[int | None, int | None]

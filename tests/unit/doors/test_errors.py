@@ -124,7 +124,9 @@ async def test_a_method_that_is_not_possible_names_those_that_are(client: httpx.
         (b'{"qqqq": 5}', "qqqq: unknown field$"),
     ],
 )
-async def test_a_bad_body_is_a_400_that_names_the_field(client: httpx.AsyncClient, body: bytes, says: str) -> None:
+async def test_a_bad_body_is_a_400_that_names_the_field(
+    client: httpx.AsyncClient, body: bytes, says: str
+) -> None:
     answer = await client.post("/v1/sandboxes", content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_argument")
     with pytest.raises(ValueError, match=says):
@@ -163,7 +165,11 @@ async def test_text_that_has_no_utf8_is_escaped_not_a_failure(
 
 async def test_both_ways_to_send_a_key(client: httpx.AsyncClient) -> None:
     del client.headers["X-API-Key"]
-    for headers in ({"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer  {KEY}"}):
+    for headers in (
+        {"X-API-Key": KEY},
+        {"Authorization": f"Bearer {KEY}"},
+        {"authorization": f"bearer  {KEY}"},
+    ):
         assert (await client.get("/v1/templates", headers=headers)).status_code == 200
     assert (await client.get(f"/v1/templates?api_key={KEY}")).status_code == 401
 
@@ -196,7 +202,8 @@ async def test_an_upload_may_be_larger_but_not_without_end(app: FastAPI, engine:
 
 async def test_a_body_that_stalls_is_given_up(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     app.state.native = type(app.state.native)(
-        **{name: getattr(app.state.native, name) for name in app.state.native.__slots__} | {"body_idle_s": 0.01}
+        **{name: getattr(app.state.native, name) for name in app.state.native.__slots__}
+        | {"body_idle_s": 0.01}
     )
     async with exchange(app, "POST", "/v1/sandboxes") as wire:
         wire.send(b"{", more=True)

@@ -33,15 +33,30 @@ async def test_read_gives_the_bytes_their_number_and_what_is_known_of_the_file(
     described = json.loads(answer.headers["x-sandlot-file"])
     assert described == (await client.get(f"{FILES}/stat?path=a")).json()
     assert described == {
-        "path": "/home/user/a", "name": "a", "kind": "file", "size": 10, "mode": "0644", "uid": 1000, "gid": 1000,
-        "owner": "user", "group": "user", "mtime": 1.5, "target": None,
-    }  # fmt: skip
+        "path": "/home/user/a",
+        "name": "a",
+        "kind": "file",
+        "size": 10,
+        "mode": "0644",
+        "uid": 1000,
+        "gid": 1000,
+        "owner": "user",
+        "group": "user",
+        "mtime": 1.5,
+        "target": None,
+    }
     assert agent.read_closed.is_set()
 
 
 @pytest.mark.parametrize(
     ("query", "content"),
-    [("offset=3", b"3456789"), ("length=2", b"01"), ("offset=8&length=9", b"89"), ("offset=99", b""), ("length=0", b"")],
+    [
+        ("offset=3", b"3456789"),
+        ("length=2", b"01"),
+        ("offset=8&length=9", b"89"),
+        ("offset=99", b""),
+        ("length=0", b""),
+    ],
 )
 async def test_read_a_part(client: httpx.AsyncClient, agent: FakeAgent, query: str, content: bytes) -> None:
     answer = await client.get(f"{FILES}?path=a&{query}")
@@ -107,7 +122,9 @@ async def test_an_error_before_the_first_byte_is_an_ordinary_one(
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "permission_denied")
 
 
-@pytest.mark.parametrize(("query", "mode", "owner"), [("", None, None), ("&mode=0600&owner=root", 0o600, "root")])
+@pytest.mark.parametrize(
+    ("query", "mode", "owner"), [("", None, None), ("&mode=0600&owner=root", 0o600, "root")]
+)
 async def test_write(
     client: httpx.AsyncClient, agent: FakeAgent, query: str, mode: int | None, owner: str | None
 ) -> None:
@@ -180,7 +197,12 @@ async def test_watch_begins_tells_and_ends(app: FastAPI, agent: FakeAgent) -> No
         assert await wire.status() == 200
         assert await wire.line() == {"type": "watching"}
         agent.changes.put_nowait(WatchEvent("create", "/home/user/a/b", True))
-        assert await wire.line() == {"type": "event", "kind": "create", "path": "/home/user/a/b", "is_dir": True}
+        assert await wire.line() == {
+            "type": "event",
+            "kind": "create",
+            "path": "/home/user/a/b",
+            "is_dir": True,
+        }
         wire.leave()
         await wire.end()
     assert agent.watch_closed.is_set()

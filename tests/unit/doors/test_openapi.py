@@ -24,7 +24,9 @@ def operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{method} {path}", operation
 
 
-def test_every_operation_says_what_it_does_how_it_fails_and_that_it_needs_a_key(schema: dict[str, Any]) -> None:
+def test_every_operation_says_what_it_does_how_it_fails_and_that_it_needs_a_key(
+    schema: dict[str, Any],
+) -> None:
     for name, operation in operations(schema):
         assert operation["description"], name
         assert {"400", "401", "503"} <= operation["responses"].keys(), name

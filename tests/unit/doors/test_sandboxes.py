@@ -19,9 +19,18 @@ async def test_create_passes_on_what_was_asked_and_leaves_the_rest_to_the_engine
     assert answer.status_code == 201
     assert engine.requests == [CreateSandbox()]
     wish = {
-        "template": "code-interpreter", "isolation": "container", "cpus": 0.5, "memory_mib": 256, "disk_mib": 512,
-        "pids": 64, "env": {"A": "1"}, "metadata": {"k": "v"}, "timeout_s": None, "internet": False, "hostname": "box",
-    }  # fmt: skip
+        "template": "code-interpreter",
+        "isolation": "container",
+        "cpus": 0.5,
+        "memory_mib": 256,
+        "disk_mib": 512,
+        "pids": 64,
+        "env": {"A": "1"},
+        "metadata": {"k": "v"},
+        "timeout_s": None,
+        "internet": False,
+        "hostname": "box",
+    }
     answer = await client.post("/v1/sandboxes", json=wish)
     assert engine.requests[-1] == CreateSandbox(**(wish | {"isolation": Tier.CONTAINER}))  # type: ignore[arg-type]
     assert answer.json()["metadata"] == {"k": "v"}
@@ -30,11 +39,24 @@ async def test_create_passes_on_what_was_asked_and_leaves_the_rest_to_the_engine
 async def test_a_sandbox_looks_as_promised(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/v1/sandboxes/{ID}")
     assert answer.json() == {
-        "id": ID, "template": "base", "template_id": "base-1", "isolation": "gvisor", "state": "running",
-        "reason": None, "cpus": 1.0, "memory_mib": 1024, "disk_mib": 10240, "pids": 512, "env": {}, "metadata": {},
-        "internet": True, "created_at": "2026-11-21T12:00:00Z", "started_at": "2026-11-21T12:00:00Z",
-        "deadline": "2026-11-21T12:05:00Z", "ended_at": None,
-    }  # fmt: skip
+        "id": ID,
+        "template": "base",
+        "template_id": "base-1",
+        "isolation": "gvisor",
+        "state": "running",
+        "reason": None,
+        "cpus": 1.0,
+        "memory_mib": 1024,
+        "disk_mib": 10240,
+        "pids": 512,
+        "env": {},
+        "metadata": {},
+        "internet": True,
+        "created_at": "2026-11-21T12:00:00Z",
+        "started_at": "2026-11-21T12:00:00Z",
+        "deadline": "2026-11-21T12:05:00Z",
+        "ended_at": None,
+    }
 
 
 async def test_list_translates_its_filters(client: httpx.AsyncClient, engine: FakeEngine) -> None:
@@ -50,8 +72,12 @@ async def test_list_translates_its_filters(client: httpx.AsyncClient, engine: Fa
     assert engine.requests[-1].states == LIVE
 
 
-@pytest.mark.parametrize(("query", "names"), [("state=sleeping", "sleeping"), ("metadata=nocolon", "key:value")])
-async def test_list_says_what_a_bad_filter_should_be(client: httpx.AsyncClient, query: str, names: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "names"), [("state=sleeping", "sleeping"), ("metadata=nocolon", "key:value")]
+)
+async def test_list_says_what_a_bad_filter_should_be(
+    client: httpx.AsyncClient, query: str, names: str
+) -> None:
     answer = await client.get(f"/v1/sandboxes?{query}")
     assert answer.status_code == 400
     assert names in answer.json()["error"]["message"]
@@ -94,7 +120,10 @@ async def test_metrics_and_events(client: httpx.AsyncClient) -> None:
 
 async def test_host_and_templates(client: httpx.AsyncClient) -> None:
     host = (await client.get("/v1/host")).json()
-    assert [(tier["tier"], tier["available"]) for tier in host["tiers"]] == [("gvisor", True), ("container", False)]
+    assert [(tier["tier"], tier["available"]) for tier in host["tiers"]] == [
+        ("gvisor", True),
+        ("container", False),
+    ]
     assert host["tiers"][1]["missing"] == ["runc"]
     templates = (await client.get("/v1/templates")).json()["templates"]
     assert [item["name"] for item in templates] == ["base"]

@@ -1,4 +1,4 @@
-"""A client that speaks ASGI: unlike httpx's in-process transport it sees streams as they come, and can leave."""
+"""A client that speaks ASGI: it sees streams as they come, and can leave, which httpx in process cannot."""
 
 from __future__ import annotations
 
@@ -115,7 +115,13 @@ class Socket(Exchange):
 
 @asynccontextmanager
 async def exchange(
-    app: ASGIApp, method: str, target: str, *, key: str | None = KEY, window: int = 1000, length: int | None = None
+    app: ASGIApp,
+    method: str,
+    target: str,
+    *,
+    key: str | None = KEY,
+    window: int = 1000,
+    length: int | None = None,
 ) -> AsyncIterator[Exchange]:
     """``window`` is how many messages the client takes before the application has to wait for it."""
     scope = _scope("http", target, key) | {"method": method, "scheme": "http"}
@@ -126,7 +132,9 @@ async def exchange(
 
 
 @asynccontextmanager
-async def socket(app: ASGIApp, target: str, *, key: str | None = KEY, window: int = 1000) -> AsyncIterator[Socket]:
+async def socket(
+    app: ASGIApp, target: str, *, key: str | None = KEY, window: int = 1000
+) -> AsyncIterator[Socket]:
     scope = _scope("websocket", target, key)
     scope |= {"scheme": "ws", "subprotocols": [], "extensions": {"websocket.http.response": {}}}
     async with _owned(Socket(app, scope, window=window)) as made:

@@ -176,11 +176,10 @@ async def watch_files(
     user: UserParam = None,
     recursive: Annotated[bool, Query(description="Folders below too.")] = False,
 ) -> Response:
-    """Follow the changes in a folder."""
+    """Follow the changes in a folder, or of a file. Ends when the path itself is removed or renamed."""
     live, target, user = await _at(request, sandbox_id, path, user)
-    await live.agent.stat(target, user=user)
-    changes = live.agent.watch(target, recursive=recursive, user=user)
-    return event_stream(request, changes, _line, first=events.line(events.Watching()))
+    watch = await live.agent.watching(target, recursive=recursive, user=user)
+    return event_stream(request, watch, _line, first=events.line(events.Watching()), close=watch.close)
 
 
 async def _at(request: Request, sandbox_id: str, path: str, user: str | None) -> tuple[LiveSandbox, str, str]:
