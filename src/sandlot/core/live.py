@@ -61,7 +61,8 @@ class LiveSandbox:
         """
         if not path or "\0" in path:
             raise InvalidArgument("path must not be empty and must not hold NUL")
-        return posixpath.join(self._home(user or self.default_user), path)
+        joined = posixpath.join(self._home(user or self.default_user), path)
+        return "/" + "/".join(part for part in joined.split("/") if part not in ("", "."))
 
     async def start_command(self, request: StartCommand) -> Process:
         """Start a command and attach to its output.
