@@ -13,7 +13,7 @@ SOURCES = Path(__file__).resolve().parent
 BINARIES = SOURCES.parent.parent / "src" / "sandlot" / "node" / "agent" / "bin"
 FLAGS = (
     "-std=c11", "-D_GNU_SOURCE", "-Os", "-static", "-s", "-pthread",
-    "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
+    "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
     "-fno-sanitize=undefined",
 )  # fmt: skip
 

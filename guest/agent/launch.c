@@ -15,6 +15,8 @@
 
 #include "memory.h"
 
+static char port_text[16];
+
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 enum stage { STAGE_SETUP, STAGE_USER, STAGE_DIRECTORY, STAGE_COMMAND };
@@ -28,6 +30,10 @@ struct child {
     volatile bool seen; /* a file of that name was there, though it could not be run */
 };
 
+static const char *file_of(const struct launch *launch) {
+    return launch->file ? launch->file : launch->arguments[0];
+}
+
 const char *environment_get(char **environment, const char *name) {
     size_t length = strlen(name);
     for (; *environment; environment++)
@@ -36,12 +42,15 @@ const char *environment_get(char **environment, const char *name) {
     return NULL;
 }
 
+void environment_add_port(unsigned port) { snprintf(port_text, sizeof port_text, "%u", port); }
+
 char **environment_complete(char **given, const struct user *user, bool terminal) {
     const struct {
         const char *name, *value;
     } defaults[] = {
         {"HOME", user->home},   {"USER", user->name},    {"LOGNAME", user->name},
         {"SHELL", user->shell}, {"PATH", default_path}, {"TERM", terminal ? "xterm-256color" : NULL},
+        {"SANDLOT_AGENT_PORT", *port_text ? port_text : NULL},
     };
     enum { DEFAULTS = sizeof defaults / sizeof *defaults };
     size_t count = 0, text = 0;
@@ -85,7 +94,7 @@ static bool place_stdio(const struct launch *launch) {
 }
 
 static bool enter_directory(const struct launch *launch) {
-    if (launch->directory_fd >= 0) return fchdir(launch->directory_fd) == 0;
+    if (launch->directory_fd >= 0) return true;
     if (launch->directory) return chdir(launch->directory) == 0;
     return chdir(launch->user->home) == 0 || chdir("/") == 0;
 }
@@ -102,7 +111,7 @@ static void execute(const char *file, const struct launch *launch) {
 }
 
 static void execute_in_path(struct child *child) {
-    const char *name = child->launch->arguments[0];
+    const char *name = file_of(child->launch);
     char file[PATH_MAX];
     struct stat status;
     int denied = 0;
@@ -135,6 +144,7 @@ static int run_child(void *argument) {
     const struct launch *launch = child->launch;
     child->stage = STAGE_SETUP;
     reset_signals();
+    if (launch->directory_fd >= 0 && fchdir(launch->directory_fd) < 0) goto failed;
     if (setsid() < 0 || !place_stdio(launch)) goto failed;
     if (launch->terminal && ioctl(0, TIOCSCTTY, 0) < 0) goto failed;
     umask(022);
@@ -152,7 +162,7 @@ failed:
 
 static void explain(const struct child *child, struct launch_failure *failure) {
     const struct launch *launch = child->launch;
-    const char *command = launch->arguments[0], *reason = strerror(child->number);
+    const char *command = file_of(launch), *reason = strerror(child->number);
     char *message = failure->message;
     size_t size = sizeof failure->message;
     failure->number = child->number;

@@ -7,10 +7,11 @@
 #include "user.h"
 
 struct launch {
+    const char *file; /* NULL: the first argument */
     char **arguments;
     char **environment;
     const char *directory; /* NULL: the home of the user, or / */
-    int directory_fd;      /* used instead of `directory` when >= 0 */
+    int directory_fd;      /* used instead of `directory` when >= 0, whatever the user may enter */
     const struct user *user;
     int stdio[3];  /* any may be -1 for /dev/null */
     bool terminal; /* stdio[0] becomes the controlling terminal */
@@ -28,4 +29,6 @@ pid_t launch(const struct launch *launch, struct launch_failure *failure);
 /* `given` plus what every program may count on: HOME, USER, LOGNAME, SHELL, PATH, and TERM on a terminal.
  * The array is malloc'ed; strings that had to be made live in it too. NULL when memory is out. */
 char **environment_complete(char **given, const struct user *user, bool terminal);
+/* Lets a sudo below an agent on another port than the usual one find it. */
+void environment_add_port(unsigned port);
 const char *environment_get(char **environment, const char *name);

@@ -14,13 +14,14 @@
 #include "job.h"
 #include "memory.h"
 #include "process.h"
+#include "sudo.h"
 
 static void reap(void) {
     int status;
     for (;;) {
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0) break;
-        process_exited(pid, status);
+        if (!process_exited(pid, status)) sudo_exited(pid, status);
     }
 }
 
@@ -48,6 +49,10 @@ static void usage(void) {
 }
 
 int main(int count, char **arguments) {
+    const char *name = count ? strrchr(arguments[0], '/') : NULL;
+    name = name ? name + 1 : count ? arguments[0] : "";
+    if (strcmp(name, "sudo") == 0) return sudo_main(count, arguments);
+    if (strcmp(name, "su") == 0) return su_main(count, arguments);
     long port = 0;
     struct in_addr address = {.s_addr = INADDR_ANY};
     for (int i = 1; i < count; i += 2) {
@@ -61,6 +66,7 @@ int main(int count, char **arguments) {
     loop_open();
     memory_open();
     jobs_open();
+    sudo_listen((unsigned)port);
     conn_listen(address.s_addr, (uint16_t)port, secret);
     memset(secret, 0, strlen(secret));
     free(secret);

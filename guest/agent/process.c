@@ -15,6 +15,7 @@
 #include "proc.h"
 #include "pty.h"
 #include "ring.h"
+#include "sudo.h"
 
 enum {
     RUNNING_MAX = 1024,
@@ -452,6 +453,7 @@ bool process_exited(pid_t pid, int status) {
 
 void process_mark_oom(pid_t pid) {
     size_t count;
+    pid = sudo_asker(pid);
     struct proc *procs = proc_scan(&count);
     for (struct process *process = processes; process; process = process->next) {
         if (process->exited) continue;
