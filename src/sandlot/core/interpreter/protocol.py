@@ -29,6 +29,10 @@ class ContextSettings(msgspec.Struct):
     env: dict[str, str]
 
 
+# Not None: msgspec takes no Raw where it may be one of several types.
+_NOTHING = msgspec.Raw(b"null")
+
+
 class Frame(msgspec.Struct, tag_field="type"):
     pass
 
@@ -40,7 +44,7 @@ class Ready(Frame, tag="ready"):
 
 class Pong(Frame, tag="pong"):
     id: str
-    context: msgspec.Raw = msgspec.Raw(b"null")
+    context: msgspec.Raw = _NOTHING
 
 
 class Invalid(Frame, tag="invalid"):
@@ -68,11 +72,11 @@ class ResultFrame(Frame, tag="result"):
     jpeg: str | None = None
     pdf: str | None = None
     latex: str | None = None
-    json: msgspec.Raw | None = None
+    json: msgspec.Raw = _NOTHING
     javascript: str | None = None
-    data: msgspec.Raw | None = None
-    chart: msgspec.Raw | None = None
-    extra: msgspec.Raw | None = None
+    data: msgspec.Raw = _NOTHING
+    chart: msgspec.Raw = _NOTHING
+    extra: msgspec.Raw = _NOTHING
 
 
 class ErrorFrame(Frame, tag="error"):
@@ -159,10 +163,10 @@ def _line(request: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(request) + b"\n"
 
 
-def _structure(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | None) -> T | None:
-    if raw is None:
-        return None
+def _structure(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
     data = bytes(raw)
+    if data == b"null":
+        return None
     if len(data) > STRUCTURE_LIMIT:
         raise GuestError(f"the kernel sent a structure of {len(data)} bytes")
     try:
