@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ async def download(
         nonlocal begun
         if line.startswith(("Collecting ", "Processing ")):  # from an index, or a file that pip has already
             begun += 1
-            report(f"fetching {Path(line.split()[1]).name}", min(begun / total, 1.0))
+            name = re.split(r"==|-\d", Path(line.split()[1]).name)[0]
+            report(f"fetching {name}", min(begun / total, 1.0))
 
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off"]
     await runner.run(

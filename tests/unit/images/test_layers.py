@@ -1,14 +1,19 @@
+"""What a build reads off its tools' output, and off the guest that it builds for."""
+
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandlot.errors import Unavailable
 from sandlot.images.layers import _debootstrap_progress, tree_bytes
 from sandlot.images.progress import Progress
-from sandlot.images.wheels import GuestPython
+from sandlot.images.runner import Runner
+from sandlot.images.wheels import GuestPython, download
 
 
 def test_progress_of_a_debootstrap_grows_to_one() -> None:
@@ -63,3 +68,22 @@ def test_a_python_without_pins_is_named_with_those_that_have_them(tmp_path: Path
     (pins / "python3.11.txt").write_text("numpy==1\n")
     with pytest.raises(Unavailable, match=r"3\.12.*pinned for 3\.11"):
         guest(tmp_path).read_pins(pins)
+
+
+async def test_progress_of_a_download_names_each_package_once(tmp_path: Path) -> None:
+    class Pip(Runner):
+        async def run(self, args: Sequence[str | Path], **options: Any) -> None:
+            for line in (
+                "Looking in indexes: an index",
+                "Collecting numpy==2.4.6 (from -r requirements.txt (line 1))",
+                "  Downloading numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.whl (16.9 MB)",
+                "Processing /cache/et_xmlfile-2.0.0-py3-none-any.whl (from -r requirements.txt (line 2))",
+            ):
+                options["on_line"](line)
+
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("numpy==2.4.6\net-xmlfile==2.0.0\n")
+    said: list[tuple[str, float | None]] = []
+    pip = Pip(tmp_path / "log", held=0)
+    await download(requirements, tmp_path, guest(tmp_path), pip, lambda *what: said.append(what))
+    assert said == [("fetching numpy", 0.5), ("fetching et_xmlfile", 1.0)]
