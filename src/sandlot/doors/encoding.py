@@ -27,4 +27,5 @@ class Json(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return to_json(content)
+        # With a newline, so that in a terminal the prompt does not follow the last brace.
+        return to_json(content) + b"\n"

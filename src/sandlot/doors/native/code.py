@@ -88,7 +88,7 @@ def _line(event: CodeEvent) -> bytes:
         case ErrorEvent(name=name, value=value, traceback=traceback):
             return events.line(events.CodeError(name, value, traceback))
         case Done(execution_count=count, duration_ms=duration_ms):
-            return events.line(events.Done(count, duration_ms))
+            return events.line(events.Done(count, round(duration_ms, 3)))
 
 
 def _result(result: Result) -> events.CodeResult:
