@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Final
 
 from sandlot.core.tasks import Tasks
-from sandlot.errors import Unauthenticated
+from sandlot.errors import Unauthenticated, Unavailable
 from sandlot.store import KeyInfo, KeyStore
 
 REMEMBER_S: Final = 1.0
 REMEMBER_MOST: Final = 4096
+ASK_MOST: Final = 256
 _KEY: Final = re.compile(r"sl_[0-9a-f]{40}")
 
 
@@ -54,6 +55,8 @@ class Authenticator:
     async def _ask(self, key: str) -> KeyInfo | None:
         """One question to the store for all who wait for the same answer."""
         if (asking := self._asking.get(key)) is None:
+            if len(self._asking) >= ASK_MOST:
+                raise Unavailable("too many keys are being looked up; try again in a moment")
             asking = self._tasks.spawn(self._keys.verify(key), name="verify a key")
             self._asking[key] = asking
             asking.add_done_callback(lambda _: self._asking.pop(key, None))

@@ -7,6 +7,7 @@ import os
 import tempfile
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandlot.store import KeyStore
@@ -20,37 +21,55 @@ def credentials_path() -> Path:
     return Path(base) / "sandlot" / "credentials.toml"
 
 
-async def ensure_first_key(keys: KeyStore, url: str, path: Path, say: Callable[[str], None]) -> None:
-    """Where the server has never had a key, make one, say it once, and keep it for this machine's clients.
+async def introduce(keys: KeyStore, url: str, path: Path, say: Callable[[str], None]) -> None:
+    """Let this machine's clients find the server.
 
-    A file that names another server is left as it is, and that is said.
+    Where it has never had a key, one is made, said once and kept. Where the file has a key of this server
+    with an address that is no longer its own, that is mended. What belongs to another server is left alone.
     """
-    if await keys.all():
-        return
+    there = _read(path)
+    if not await keys.all():
+        await _first_key(keys, url, path, there, say)
+    elif there is not None and there.url != url and await keys.verify(there.api_key) is not None:
+        _keep(path, url, there.api_key, say)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    url: str
+    api_key: str
+
+
+async def _first_key(
+    keys: KeyStore, url: str, path: Path, there: _Entry | None, say: Callable[[str], None]
+) -> None:
     _, key = await keys.create(FIRST_KEY_NAME)
     say(f"This server's first key, shown this once: {key}")
-    owner = _server_in(path)
-    if owner is not None and owner != url:
-        say(f"{path} belongs to {owner} and was left alone. To use this server instead:")
+    if there is not None and there.url != url:
+        say(f"{path} belongs to {there.url} and was left alone. To use this server instead:")
         say(f"  export SANDLOT_URL={url} SANDLOT_API_KEY={key}")
-        return
+    else:
+        _keep(path, url, key, say)
+
+
+def _keep(path: Path, url: str, key: str, say: Callable[[str], None]) -> None:
     try:
         _write(path, url, key)
     except OSError as error:
-        say(f"It could not be kept in {path} ({error.strerror}); set SANDLOT_API_KEY yourself")
+        say(f"{path} cannot be written ({error.strerror}); set SANDLOT_URL and SANDLOT_API_KEY yourself")
     else:
-        say(f"Clients on this machine find it in {path}")
+        say(f"Clients on this machine find it through {path}")
 
 
-def _server_in(path: Path) -> str | None:
-    """The address in a credentials file; None where there is no file. A file that is not ours has one too."""
+def _read(path: Path) -> _Entry | None:
+    """None where there is no file. One that is not of our making belongs to somebody, too."""
     try:
         values = tomllib.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return "something unreadable"
-    return str(values.get("url", "another server"))
+        values = {}
+    return _Entry(str(values.get("url", "somebody else")), str(values.get("api_key", "")))
 
 
 def _write(path: Path, url: str, key: str) -> None:

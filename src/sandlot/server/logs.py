@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from typing import Any, Final
@@ -59,6 +60,6 @@ def _for_machines() -> list[Processor]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Clients that leave, and connections that we cut on purpose, are no failures of the server."""
+    """Clients that leave, connections cut on purpose, requests cut at a stop: no failures of the server."""
     error: Any = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, ClientDisconnect | ResponseAborted)
+    return not isinstance(error, ClientDisconnect | ResponseAborted | asyncio.CancelledError)

@@ -22,12 +22,13 @@ import uvloop
 from fastapi import FastAPI
 
 from sandlot import __version__
+from sandlot.core.tasks import Tasks
 from sandlot.doors.streaming import FAREWELL_S, Streams
 from sandlot.errors import Conflict, InvalidArgument, PermissionDenied, SandlotError
 from sandlot.server import logs
 from sandlot.server.app import create_app
 from sandlot.server.backend import Backend, Phase
-from sandlot.server.credentials import credentials_path, ensure_first_key
+from sandlot.server.credentials import credentials_path, introduce
 from sandlot.server.lock import locked
 from sandlot.server.protocol import guarded
 from sandlot.server.settings import Settings
@@ -65,7 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     say = partial(print, flush=True)
     backend = Backend.of(
         settings,
-        prepare=lambda keys: ensure_first_key(keys, settings.url, credentials_path(), say),
+        prepare=lambda keys: introduce(keys, settings.url, credentials_path(), say),
         on_failure=failed.set,
     )
     app = create_app(settings, backend)
@@ -74,14 +75,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     if not _is_loopback(settings.host):
         say(f"WARNING: other machines can reach {settings.host}, and there is no TLS yet: keys and data")
         say("travel in the clear. Put a proxy with TLS in front, or listen on 127.0.0.1.")
-    failing = asyncio.create_task(_stop_on(failed, server), name="stop on failure")
-    ready = asyncio.create_task(_say_when_ready(backend, say), name="say when ready")
+    tasks = Tasks()
+    tasks.spawn(_stop_on(failed, server), name="stop on failure")
+    tasks.spawn(_say_when_ready(backend, say), name="say when ready")
     try:
         await server.serve(sockets=[listener])
     finally:
-        for task in (failing, ready):
-            task.cancel()
-        await asyncio.wait({failing, ready})
+        await tasks.close()
     if backend.failure is not None:
         print(f"sandlot: {backend.failure}", file=sys.stderr)
         return 1

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandlot.errors import Unauthenticated
-from sandlot.server.auth import REMEMBER_MOST, REMEMBER_S, Authenticator
+from sandlot.errors import Unauthenticated, Unavailable
+from sandlot.server.auth import ASK_MOST, REMEMBER_MOST, REMEMBER_S, Authenticator
 from sandlot.store import Database, KeyInfo, KeyStore, sqlite_url
 
 
@@ -83,6 +83,12 @@ async def test_a_revoked_key_ends_within_a_second(
     clock.now = REMEMBER_S
     with pytest.raises(Unauthenticated, match="revoked"):
         await authenticate(key)
+
+
+async def test_what_is_asked_at_once_is_bounded(authenticate: Authenticator) -> None:
+    guesses = (authenticate(f"sl_{number:040x}") for number in range(ASK_MOST + 1))
+    answers = await asyncio.gather(*guesses, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Unauthenticated] * ASK_MOST + [Unavailable]
 
 
 async def test_what_is_remembered_is_bounded(authenticate: Authenticator) -> None:

@@ -40,15 +40,12 @@ class Process:
             "XDG_CONFIG_HOME": str(folder / "config"),
             **environment,
         }
-        self.child = subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.server.served", kind],
-            env=os.environ | settings,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=(folder / "stderr").open("ab"),
-            text=True,
-        )
         self._stderr = folder / "stderr"
+        command = [sys.executable, "-m", "tests.unit.server.served", kind]
+        with self._stderr.open("ab") as log:
+            self.child = subprocess.Popen(
+                command, env=os.environ | settings, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
+            )
 
     @property
     def stderr(self) -> str:
