@@ -167,6 +167,9 @@ class Stub:
     def stop(self) -> None:
         assert self._server is not None
         assert self._thread is not None
+        for box in self.boxes.values():
+            for command in box.commands.values():
+                _kill(command)
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(10)

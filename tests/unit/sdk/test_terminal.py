@@ -44,9 +44,9 @@ def test_detach_and_come_back(sandbox: Sandbox) -> None:
 
 
 def test_silence_is_a_timeout(sandbox: Sandbox) -> None:
-    with sandbox.terminal(command="sleep 60") as terminal:
-        with pytest.raises(SandboxTimeoutError, match=r"0\.1 s"):
-            terminal.read(timeout=0.1)
+    silence = pytest.raises(SandboxTimeoutError, match=r"0\.1 s")
+    with sandbox.terminal(command="sleep 60") as terminal, silence:
+        terminal.read(timeout=0.1)
 
 
 def test_errors_before_it_starts_are_the_servers(stub: Stub, sandbox: Sandbox) -> None:

@@ -1,0 +1,337 @@
+"""Making, listing and ending sandboxes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sandlot.cli.failures import fail
+from sandlot.cli.finding import ALL_STATES, find, labelled, seconds, variables
+
+if TYPE_CHECKING:
+    from sandlot.sdk import Command, CommandInfo, Event, Metrics, Sandbox
+
+_PANEL = "Sandboxes"
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
+Env = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env", "-e", metavar="NAME[=VALUE]", help="A variable; NAME alone takes this shell's value."
+    ),
+]
+Isolation = Annotated[
+    str | None, typer.Option(metavar="TIER", help="gvisor or container.", show_default="the server's")
+]
+Timeout = Annotated[
+    str, typer.Option(metavar="TIME", help="Seconds until it ends, or 10m, 2h; none for never.")
+]
+Internet = Annotated[bool, typer.Option("--internet/--no-internet", help="Whether it reaches the internet.")]
+
+_FOLLOW_S = 1.0
+_WATCH_S = 1.0
+
+
+def add_to(app: typer.Typer) -> None:
+    for name, command in (
+        ("create", create),
+        ("ls", ls),
+        ("info", info),
+        ("kill", kill),
+        ("timeout", timeout),
+        ("logs", logs),
+        ("ps", ps),
+        ("stats", stats),
+    ):
+        app.command(name, rich_help_panel=_PANEL)(command)
+
+
+def create(
+    template: Annotated[
+        str, typer.Argument(help="What it starts from; `sandlot templates ls` lists them.")
+    ] = "base",
+    isolation: Isolation = None,
+    cpus: Annotated[float | None, typer.Option(help="Processors, in fractions too.")] = None,
+    memory: Annotated[int | None, typer.Option(metavar="MIB", help="Memory.")] = None,
+    disk: Annotated[int | None, typer.Option(metavar="MIB", help="Disk.")] = None,
+    pids: Annotated[int | None, typer.Option(help="Most processes and threads.")] = None,
+    env: Env = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="A label of yours.")
+    ] = None,
+    timeout: Timeout = "300",
+    internet: Internet = True,
+    hostname: Annotated[str | None, typer.Option(help="What the machine calls itself.")] = None,
+    json: Json = False,
+) -> None:
+    """Start a sandbox and print its id."""
+    from sandlot.cli.output import as_json
+    from sandlot.sdk import Sandbox
+
+    sandbox = Sandbox.create(
+        template,
+        isolation=isolation,
+        cpus=cpus,
+        memory_mib=memory,
+        disk_mib=disk,
+        pids=pids,
+        env=variables(env),
+        metadata=labelled(metadata),
+        timeout=seconds(timeout),
+        internet=internet,
+        hostname=hostname,
+    )
+    if json:
+        as_json(sandbox.info())
+    else:
+        typer.echo(sandbox.id)
+
+
+def ls(
+    all: Annotated[bool, typer.Option("--all", "-a", help="Those that have ended, too.")] = False,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="Only those with this label."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Ids only.")] = False,
+    json: Json = False,
+) -> None:
+    """List sandboxes."""
+    from sandlot.cli.output import ago, ahead, as_json, labels, print_table
+    from sandlot.sdk import Sandbox
+
+    found = list(Sandbox.list(state=ALL_STATES if all else None, metadata=labelled(metadata)))
+    if json:
+        as_json(found)
+    elif quiet:
+        for one in found:
+            typer.echo(one.id)
+    else:
+        rows = [
+            (one.id, one.template, one.isolation, one.state, ago(one.created_at), ahead(one.deadline),
+             labels(one.metadata))
+            for one in found
+        ]  # fmt: skip
+        print_table(("ID", "TEMPLATE", "ISOLATION", "STATE", "AGE", "ENDS IN", "METADATA"), rows)
+
+
+def info(id: Id, json: Json = False) -> None:
+    """Show one sandbox, also after its end."""
+    from sandlot.cli.output import ahead, as_json, labels, moment, print_fields
+
+    one = find(id, ended=True).info()
+    if json:
+        as_json(one)
+        return
+    fields = {
+        "id": one.id,
+        "state": one.state,
+        "reason": one.reason,
+        "template": f"{one.template} ({one.template_id})",
+        "isolation": one.isolation,
+        "cpus": one.cpus,
+        "memory": f"{one.memory_mib} MiB",
+        "disk": f"{one.disk_mib} MiB",
+        "pids": one.pids,
+        "internet": "yes" if one.internet else "no",
+        "env": labels(one.env) or None,
+        "metadata": labels(one.metadata) or None,
+        "created": moment(one.created_at),
+        "started": moment(one.started_at),
+        "ends": f"{moment(one.deadline)}, in {ahead(one.deadline)}" if one.deadline else "never",
+        "ended": moment(one.ended_at),
+    }
+    ended = one.ended_at is not None
+    fields.pop("ends" if ended else "ended")
+    print_fields(fields)
+
+
+def kill(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, or beginnings of ids.")] = None,
+    all: Annotated[bool, typer.Option("--all", help="Every sandbox.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """End sandboxes and what runs in them."""
+    from sandlot.sdk import Sandbox
+
+    if bool(ids) == all:
+        raise typer.BadParameter("name sandboxes, or give --all")
+    if all:
+        chosen = [Sandbox.connect(one.id) for one in Sandbox.list()]
+        if chosen and not yes and sys.stdin.isatty():
+            typer.confirm(f"Kill {len(chosen)} sandboxes?", abort=True, err=True)
+    else:
+        chosen = [find(id, ended=True) for id in ids or []]
+    for sandbox in chosen:
+        if sandbox.kill():
+            typer.echo(sandbox.id)
+        else:
+            typer.echo(f"sandlot: {sandbox.id} had ended before", err=True)
+
+
+def timeout(
+    id: Id,
+    time: Annotated[
+        str, typer.Argument(metavar="TIME", help="Seconds from now, or 10m, 2h; none for never.")
+    ],
+) -> None:
+    """Let a sandbox live for so long from now."""
+    from sandlot.cli.output import ahead
+
+    changed = find(id).set_timeout(seconds(time))
+    typer.echo(f"ends in {ahead(changed.deadline)}" if changed.deadline else "never ends by itself")
+
+
+def ps(id: Id, json: Json = False) -> None:
+    """List a sandbox's commands: those that run, and those that ended lately."""
+    from sandlot.cli.output import ago, as_json, print_table
+
+    found = find(id).commands.list()
+    if json:
+        as_json(found)
+        return
+    rows = [
+        (one.id, one.pid, one.user, ago(one.started_at), _condition(one), one.tag or None, " ".join(one.args))
+        for one in found
+    ]
+    print_table(("COMMAND", "PID", "USER", "AGE", "STATE", "TAG", "ARGUMENTS"), rows)
+
+
+def _condition(command: CommandInfo) -> str:
+    if command.exit is None:
+        return "running"
+    if command.exit.timed_out:
+        return "timed out"
+    return "out of memory" if command.exit.oom else f"exit {command.exit.exit_code}"
+
+
+def logs(
+    id: Id,
+    command: Annotated[
+        int | None, typer.Argument(metavar="COMMAND", help="A command's number in `ps`.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for what is to come.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what happened to a sandbox; with COMMAND, what a command of it wrote."""
+    if command is None:
+        _show_events(find(id, ended=True), follow=follow, json=json)
+    else:
+        _show_output(find(id).commands.connect(command), follow=follow)
+
+
+def _show_events(sandbox: Sandbox, *, follow: bool, json: bool) -> None:
+    from sandlot.cli.output import as_json_line
+
+    told: list[Event] = []
+    while True:
+        for event in sandbox.events():
+            if event not in told:
+                told.append(event)
+                if json:
+                    as_json_line(event)
+                else:
+                    typer.echo(_event_line(event))
+        if not follow or sandbox.info().ended_at is not None:
+            return
+        time.sleep(_FOLLOW_S)
+
+
+def _event_line(event: Event) -> str:
+    from sandlot.cli.output import labels, shown
+
+    at = event.at.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z") if event.at else "-"
+    change = f"{event.before or ''} → {event.after}" if event.after else ""
+    parts = (at, event.kind, change, event.reason or "", labels(event.details))
+    return shown("  ".join(part for part in parts if part))
+
+
+def _show_output(command: Command, *, follow: bool) -> None:
+    from sandlot.cli.running import emit
+
+    now = command.info()
+    missing = {"stdout": now.stdout_end, "stderr": now.stderr_end}
+    while follow or any(missing.values()):
+        output = next(command, None)
+        if output is None:
+            break
+        emit(output)
+        if output.offset + len(output.data) >= missing[output.stream]:
+            missing[output.stream] = 0
+    command.detach()
+
+
+def stats(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Which.", show_default="all")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what sandboxes use."""
+    from sandlot.cli.output import as_json, make_table, print_table
+
+    chosen = [find(id) for id in ids or []]
+    before: dict[str, Metrics] = {}
+    now = _measure(chosen)
+    if json:
+        as_json([{"id": id, **_fields(metrics)} for id, metrics in now.items()])
+        return
+    if not watch:
+        print_table(_STATS, _stats_rows(now, before))
+        return
+    from rich.live import Live
+
+    with Live(make_table(_STATS, _stats_rows(now, before)), auto_refresh=False) as live:
+        while True:
+            time.sleep(_WATCH_S)
+            before, now = now, _measure(chosen)
+            live.update(make_table(_STATS, _stats_rows(now, before)), refresh=True)
+
+
+_STATS = ("ID", "CPU", "MEMORY", "DISK", "RECEIVED", "SENT", "PROCESSES")
+
+
+def _measure(chosen: list[Sandbox]) -> dict[str, Metrics]:
+    from sandlot.sdk import NotFoundError, Sandbox, SandboxGoneError
+
+    found: dict[str, Metrics] = {}
+    for sandbox in chosen or [Sandbox.connect(one.id) for one in Sandbox.list(state="running")]:
+        try:
+            found[sandbox.id] = sandbox.metrics()
+        except (NotFoundError, SandboxGoneError):
+            if chosen:
+                fail(f"sandbox {sandbox.id} has ended")
+    return found
+
+
+def _fields(metrics: Metrics) -> dict[str, Any]:
+    import dataclasses
+
+    return dataclasses.asdict(metrics)
+
+
+def _stats_rows(now: dict[str, Metrics], before: dict[str, Metrics]) -> list[tuple[object, ...]]:
+    from sandlot.cli.output import size
+
+    return [
+        (
+            id,
+            _processor(one, before.get(id)),
+            f"{size(one.memory_bytes)} / {size(one.memory_limit_bytes)}",
+            f"{size(one.disk_used_bytes)} / {size(one.disk_limit_bytes)}",
+            size(one.rx_bytes),
+            size(one.tx_bytes),
+            one.processes,
+        )
+        for id, one in now.items()
+    ]
+
+
+def _processor(now: Metrics, before: Metrics | None) -> str:
+    """Seconds since the start; a share since the last look, where there was one."""
+    if before is None or now.at is None or before.at is None or now.at <= before.at:
+        return f"{now.cpu_seconds:.1f} s"
+    return f"{100 * (now.cpu_seconds - before.cpu_seconds) / (now.at - before.at).total_seconds():.0f} %"
