@@ -3,13 +3,24 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64 };
+enum { BATCH = 64, STANDSTILL_MS = 3000 };
+
+/* What epoll reports is looked up here, never followed as a pointer: it may be about what is gone. */
+struct registered {
+    struct source *source;
+    uint32_t generation;
+};
 
 static int epoll_fd = -1;
+static struct registered *registry; /* by descriptor */
+static size_t registry_size;
+static uint32_t generation;
+static bool released; /* something left during this round */
 static struct timer *timers; /* soonest first */
 static volatile sig_atomic_t child_signalled;
 
@@ -34,24 +45,44 @@ void loop_open(void) {
     sigaction(SIGPIPE, &action, NULL);
 }
 
+static uint64_t key_of(int fd) { return (uint64_t)registry[fd].generation << 32 | (uint32_t)fd; }
+
+static void control(int operation, const struct source *source) {
+    struct epoll_event event = {.events = source->events, .data.u64 = key_of(source->fd)};
+    epoll_ctl(epoll_fd, operation, source->fd, &event);
+}
+
 bool loop_add(struct source *source, int fd, uint32_t events, void (*ready)(struct source *, uint32_t)) {
+    *source = (struct source){.fd = -1};
+    if (fd < 0) return false;
+    if ((size_t)fd >= registry_size) {
+        size_t size = (size_t)fd * 2 + 64;
+        struct registered *grown = realloc(registry, size * sizeof *grown);
+        if (!grown) return false;
+        memset(grown + registry_size, 0, (size - registry_size) * sizeof *grown);
+        registry = grown;
+        registry_size = size;
+    }
     *source = (struct source){.fd = fd, .events = events, .ready = ready};
-    struct epoll_event event = {.events = events, .data.ptr = source};
-    return events == 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+    registry[fd] = (struct registered){source, ++generation};
+    if (events) control(EPOLL_CTL_ADD, source);
+    return true;
 }
 
 void loop_set(struct source *source, uint32_t events) {
     if (source->fd < 0 || source->events == events) return;
     /* A hang-up cannot be masked in epoll: an unwanted source leaves the set, or it would spin. */
     int operation = source->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-    struct epoll_event event = {.events = events, .data.ptr = source};
-    epoll_ctl(epoll_fd, operation, source->fd, &event);
     source->events = events;
+    control(operation, source);
 }
 
 int loop_release(struct source *source) {
     int fd = source->fd;
-    if (fd >= 0 && source->events != 0) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    if (fd < 0) return -1;
+    if (source->events != 0) control(EPOLL_CTL_DEL, source);
+    registry[fd].source = NULL;
+    released = true;
     source->fd = -1;
     source->events = 0;
     return fd;
@@ -119,12 +150,44 @@ static void bury(void) {
     while (corpse_count) free(corpses[--corpse_count]);
 }
 
-static int wait_ms(void) {
+static int wait_ms(uint64_t now) {
     if (!timers) return -1;
-    uint64_t now = now_ms();
     if (timers->at <= now) return 0;
     uint64_t wait = timers->at - now;
     return wait > 3600000 ? 3600000 : (int)wait;
+}
+
+static struct source *look_up(uint64_t key) {
+    uint32_t fd = (uint32_t)key;
+    bool live = fd < registry_size && registry[fd].generation == key >> 32;
+    return live ? registry[fd].source : NULL;
+}
+
+/* gVisor's epoll, after a restore, may for ever report a socket that was taken out of it. */
+static void renew_epoll(void) {
+    close(epoll_fd);
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    for (size_t fd = 0; fd < registry_size; fd++)
+        if (registry[fd].source && registry[fd].source->events) control(EPOLL_CTL_ADD, registry[fd].source);
+}
+
+static void dispatch(const struct epoll_event *events, int count) {
+    bool stale = false;
+    released = false;
+    for (int i = 0; i < count; i++) {
+        struct source *source = look_up(events[i].data.u64);
+        if (source && source->events) source->ready(source, events[i].events);
+        else stale |= !released;
+    }
+    if (stale) renew_epoll();
+}
+
+/* Time in which nothing here could run (frozen, or between a snapshot and its restore) counts against nobody. */
+static void forgive(uint64_t waited_from, int wait) {
+    if (wait < 0) return;
+    uint64_t now = now_ms(), due = waited_from + (uint64_t)wait;
+    if (now <= due + STANDSTILL_MS) return;
+    for (struct timer *timer = timers; timer; timer = timer->next) timer->at += now - due;
 }
 
 void loop_run(void (*children)(void), void (*round_end)(void)) {
@@ -133,11 +196,11 @@ void loop_run(void (*children)(void), void (*round_end)(void)) {
     sigdelset(&waiting, SIGCHLD);
     struct epoll_event events[BATCH];
     for (;;) {
-        int count = epoll_pwait(epoll_fd, events, BATCH, wait_ms(), &waiting);
-        for (int i = 0; i < count; i++) {
-            struct source *source = events[i].data.ptr;
-            if (source->fd >= 0 && source->events) source->ready(source, events[i].events);
-        }
+        uint64_t before = now_ms();
+        int wait = wait_ms(before);
+        int count = epoll_pwait(epoll_fd, events, BATCH, wait, &waiting);
+        forgive(before, wait);
+        dispatch(events, count);
         if (child_signalled) {
             child_signalled = 0;
             children();

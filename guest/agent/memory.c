@@ -20,10 +20,13 @@
 enum { OWN_THREADS = 8 }; /* not counted against the user's processes */
 enum { FILL_BYTES_PER_MS = 2 * 1024 * 1024, SOONEST_MS = 10, LATEST_MS = 500, AFTER_KILL_MS = 50 };
 
+static bool in_gvisor;
 static uint64_t limit; /* bytes; 0: somebody else keeps it */
 static int meminfo_fd = -1;
 static struct timer timer;
 static uint64_t started_ms;
+
+bool memory_in_gvisor(void) { return in_gvisor; }
 
 /* What the whole sandbox uses, tmpfs included: in gVisor meminfo is the sandbox's own. */
 static uint64_t used(void) {
@@ -103,7 +106,8 @@ void memory_open(void) {
     const char *tier = getenv("SANDLOT_TIER");
     uint64_t pids = number_from("SANDLOT_PIDS");
     started_ms = now_ms();
-    if (!tier || strcmp(tier, "gvisor") != 0) return; /* the host's cgroups keep both limits */
+    in_gvisor = tier && strcmp(tier, "gvisor") == 0;
+    if (!in_gvisor) return; /* the host's cgroups keep both limits */
     meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
     if (meminfo_fd >= 0) limit = number_from("SANDLOT_MEMORY_BYTES");
     if (pids) limit_processes(pids);

@@ -7,5 +7,7 @@ void memory_open(void);
 /* A user process starts: watch from now on. It stops by itself when none is left. */
 void memory_wake(void);
 
+bool memory_in_gvisor(void);
+
 void memory_oom_kill(struct request *);
 void memory_stats(struct request *);

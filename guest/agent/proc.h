@@ -16,5 +16,5 @@ struct proc {
 struct proc *proc_scan(size_t *count);
 /* Marks the process `root`, the session and group it leads, and all descendants of these. */
 void proc_mark(struct proc *procs, size_t count, pid_t root);
-/* Signals them, parents that spawn meanwhile included for SIGKILL. */
+/* Signals them; with SIGKILL those too that they start meanwhile. */
 void proc_kill(pid_t root, int signum);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "launch.h"
+#include "memory.h"
 #include "proc.h"
 #include "pty.h"
 #include "ring.h"
@@ -496,7 +497,10 @@ void process_resize(struct request *request) {
     if (!process->terminal) request_fail(request, ERROR_INVALID, ENOTTY, "process %u has no terminal", id);
     else if (process->exited || pty_resize(process->streams[0].source.fd, rows, columns) < 0)
         request_fail(request, ERROR_CONFLICT, errno, "process %u has already ended", id);
-    else request_reply(request, NULL, 0);
+    else {
+        if (memory_in_gvisor()) proc_kill(process->pid, SIGWINCH); /* its terminals tell nobody of a new size */
+        request_reply(request, NULL, 0);
+    }
 }
 
 /* ---- readers ---- */

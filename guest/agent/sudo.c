@@ -312,7 +312,9 @@ static void on_run(struct session *session, uint8_t *payload, size_t length) {
 static void on_signal(struct session *session, uint8_t *payload, size_t length) {
     struct cursor cursor = {.at = payload, .left = length};
     uint32_t signum = get_u32(&cursor);
-    if (!cursor.bad && session->pid > 0 && signum > 0 && signum < NSIG) kill(-session->pid, (int)signum);
+    if (cursor.bad || session->pid <= 0 || signum == 0 || signum >= NSIG) return;
+    if (signum == SIGWINCH) proc_kill(session->pid, SIGWINCH); /* all of the session: gVisor's terminals tell nobody */
+    else kill(-session->pid, (int)signum);
 }
 
 static void parse(struct session *session) {

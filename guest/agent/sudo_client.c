@@ -287,6 +287,7 @@ static void on_signal(int signals, int fd, int master) {
     switch (info.ssi_signo) {
     case SIGWINCH:
         if (master >= 0 && ioctl(0, TIOCGWINSZ, &size) == 0) ioctl(master, TIOCSWINSZ, &size);
+        forward(fd, SIGWINCH);
         return;
     case SIGTSTP:
         /* Its group is an orphaned one, which the kernel does not let stop by SIGTSTP. */
