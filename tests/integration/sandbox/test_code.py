@@ -74,12 +74,12 @@ def test_a_timeout_interrupts_and_keeps_the_state(coder: Sandbox) -> None:
 
 def test_contexts_are_apart_and_restart_forgets(coder: Sandbox) -> None:
     one, two = coder.contexts.create(), coder.contexts.create(cwd="/tmp")
-    coder.run_code("who = 'one'", context=one)
-    coder.run_code("who = 'two'", context=two)
-    assert coder.run_code("who", context=one).text == "'one'"
+    coder.run_code("whose = 'one'", context=one)
+    coder.run_code("whose = 'two'", context=two)
+    assert coder.run_code("whose", context=one).text == "'one'"
     assert coder.run_code("import os; os.getcwd()", context=two).text == "'/tmp'"
     coder.contexts.restart(one)
-    assert coder.run_code("who", context=one).error.name == "NameError"
+    assert coder.run_code("whose", context=one).error.name == "NameError"
     coder.contexts.remove(two)
     with pytest.raises(NotFoundError):
         coder.run_code("1", context=two)

@@ -57,6 +57,7 @@ def test_metrics_move(make: Make, isolation: str) -> None:
     sandbox = make(isolation=isolation, memory_mib=512, disk_mib=256)
     before = sandbox.metrics()
     sandbox.commands.run("head -c 50000000 /dev/urandom > /tmp/x; sync")
+    sandbox.commands.start("sleep 600")
     after = sandbox.metrics()
     assert after.cpu_seconds > before.cpu_seconds
     assert after.disk_used_bytes >= before.disk_used_bytes + 40_000_000

@@ -30,7 +30,7 @@ def test_many_hogs_at_once(make: Make, isolation: str) -> None:
 
 def test_memory_asked_for_is_memory_given(make: Make, isolation: str) -> None:
     sandbox = make(isolation=isolation, memory_mib=512)
-    program = "b = bytearray(b'x' * (380 * 1024 * 1024)); print(len(b))"
+    program = "b = b'x' * (380 * 1024 * 1024); print(len(b))"
     assert sandbox.commands.run(["python3", "-c", program]).stdout == f"{380 * 1024 * 1024}\n"
 
 
@@ -38,7 +38,7 @@ def test_a_full_disk_is_enospc_and_goes_away_again(make: Make, isolation: str) -
     sandbox = make(isolation=isolation, disk_mib=128)
     result = sandbox.commands.run("dd if=/dev/zero of=big bs=1M count=1000", timeout=120)
     assert "No space left" in result.stderr
-    with pytest.raises(NotEnoughSpaceError, match=r"(?i)space"):
+    with pytest.raises(NotEnoughSpaceError, match="disk is full"):
         sandbox.files.write("more", b"x" * 20_000_000)
     sandbox.commands.run("rm big")
     sandbox.files.write("more", b"x" * 20_000_000)
