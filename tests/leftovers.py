@@ -52,18 +52,15 @@ class Footprint:
 
 
 def _runtimes() -> list[str]:
-    """Runtimes and what runs in them, by pid and name."""
+    """Whatever runs in a control group of ours, by pid and name."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             name = (process / "comm").read_text().strip()
-            command = (process / "cmdline").read_bytes()
+            cgroup = (process / "cgroup").read_text()
         except OSError:
             continue
-        if (
-            name in {"exe", "runsc", "runc", "crun", "runsc-sandbox", "runsc-gofer"}
-            or b"/.sandlot/" in command
-        ):
+        if "/sandlot-" in cgroup:
             found.append(f"{process.name} {name}")
     return found
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from sandlot.core.interpreter import KERNEL_TAG, Interpreter
 from sandlot.core.limits import check_pairs, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
-from sandlot.errors import InvalidArgument, NotFound, SandboxGone
+from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
 from sandlot.node import NodeSandbox
 from sandlot.node.agent import GuestAgent, Process, ProcessInfo, PtySize, SpawnSpec
 
@@ -93,6 +94,12 @@ class LiveSandbox:
             if info.id == id:
                 return info
         raise NotFound(f"sandbox {self.id} has no command {id}; it may have ended long ago")
+
+    async def close_stdin(self, id: int) -> None:
+        """End a command's input. One that has ended has none left to end. Raises NotFound."""
+        await self.command(id)
+        with suppress(Conflict):
+            await self.agent.close_stdin(id)
 
     async def metrics(self) -> Metrics:
         stats = await self.node.stats()

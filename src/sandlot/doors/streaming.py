@@ -97,7 +97,7 @@ class Stream(Response, Generic[T]):
         close: Callable[[], Awaitable[Any]] | None = None,
         keepalive: bytes | None = None,
         keepalive_s: float = 15.0,
-        last_words: Callable[[Exception], bytes] | None = None,
+        last_words: Callable[[Exception], Awaitable[bytes]] | None = None,
     ) -> None:
         self.status_code = 200
         self.media_type = media_type
@@ -181,7 +181,7 @@ class Stream(Response, Generic[T]):
                 raise broken
             if self._last_words is None or not isinstance(broken, Exception):
                 raise ResponseAborted(str(broken)) from broken
-            await self._say(send, self._last_words(broken))
+            await self._say(send, await self._last_words(broken))
         await self._start(send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

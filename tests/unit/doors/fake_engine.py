@@ -22,7 +22,7 @@ from sandlot.core.model import (
     Sandbox,
     StartCommand,
 )
-from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
+from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone, SandlotError
 from sandlot.node import Finding, HostReport, Tier, TierStatus
 from sandlot.node.agent import Exit, FileInfo, Output, ProcessInfo, TreeEntry, WatchEvent
 
@@ -313,6 +313,10 @@ class FakeLive:
         self.processes[process.id] = process
         return process
 
+    async def close_stdin(self, id: int) -> None:
+        await self.command(id)
+        await self.agent.close_stdin(id)
+
     async def commands(self) -> list[ProcessInfo]:
         return [process.info for process in self.processes.values()]
 
@@ -381,6 +385,9 @@ class FakeEngine:
                 f"sandbox {id} is {found.state}: {found.reason}", state=found.state.value, reason=found.reason
             )
         return self.lives[id]
+
+    async def explain(self, id: str, error: SandlotError) -> SandlotError:
+        return error
 
     async def metrics(self, id: str) -> Metrics:
         await self.live(id)

@@ -181,7 +181,7 @@ class Session:
             if kernel is None or not self._lost_track:
                 return
             try:
-                await self._find_track(kernel, Ending(kernel, _ANSWER_S, lambda: None))
+                await self._find_track(kernel)
             except KernelGone as gone:
                 self._forget(gone)
             except GuestError as error:
@@ -233,10 +233,10 @@ class Session:
                 kernel = self._kernel = await self._begin_kernel()
             if run.abandoned:
                 return None
-            run.ending = Ending(kernel, run.timeout, run.channel.overflow)
             try:
                 if self._lost_track:
-                    await self._find_track(kernel, run.ending)
+                    await self._find_track(kernel)
+                run.ending = Ending(kernel, run.timeout, run.channel.overflow)
                 await kernel.send(request)
             except KernelGone as gone:
                 self._forget(gone)
@@ -245,8 +245,9 @@ class Session:
             return kernel
         raise GuestError("the kernel ends as soon as it is started")
 
-    async def _find_track(self, kernel: Kernel, ending: Ending) -> None:
-        pong = await ending.within(kernel.resync)
+    async def _find_track(self, kernel: Kernel) -> None:
+        """Whatever it still runs has no listener any more, and is ended."""
+        pong = await Ending(kernel, _ANSWER_S, lambda: None).within(kernel.resync)
         self._lost_track = False
         self.settings = protocol.settings_of(pong) or self.settings
 

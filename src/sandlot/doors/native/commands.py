@@ -109,8 +109,7 @@ async def write_stdin(request: Request, sandbox_id: SandboxId, command_id: Comma
 async def close_stdin(request: Request, sandbox_id: SandboxId, command_id: CommandId) -> None:
     """End the command's input."""
     live = await engine_of(request).live(sandbox_id)
-    await live.command(command_id)
-    await live.agent.close_stdin(command_id)
+    await live.close_stdin(command_id)
 
 
 @router.post("/{command_id}/signal", status_code=204, responses=failures(*IN_SANDBOX))

@@ -16,6 +16,7 @@ from sandlot.core.ids import is_sandbox_id
 from sandlot.doors.bodies import bounded
 from sandlot.doors.encoding import Json
 from sandlot.doors.streaming import Streams
+from sandlot.errors import SandlotError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,17 @@ async def admit(connection: HTTPConnection) -> None:
         structlog.contextvars.bind_contextvars(sandbox=sandbox_id)
 
 
+async def explained(connection: HTTPConnection, error: SandlotError) -> SandlotError:
+    """The engine's word on why a talk with a sandbox broke off."""
+    sandbox_id = connection.path_params.get("sandbox_id")
+    if sandbox_id is None:
+        return error
+    try:
+        return await engine_of(connection).explain(sandbox_id, error)
+    except Unavailable:
+        return error
+
+
 def routes(prefix: str, tag: str) -> APIRouter:
     """A router of this door."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=NativeRoute, default_response_class=Json)
@@ -72,7 +84,10 @@ class NativeRoute(APIRoute):
                 scope = dict(scope, headers=_as_json(scope["headers"]))
             limit = door.max_body_bytes if takes_json else door.max_upload_bytes
             receive = bounded(scope, request.receive, limit=limit, idle_s=door.body_idle_s)
-            return await handle(Request(scope, receive))
+            try:
+                return await handle(Request(scope, receive))
+            except Unavailable as error:
+                raise await explained(request, error) from error
 
         return admitted
 

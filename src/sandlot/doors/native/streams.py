@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from starlette.requests import Request
 
 from sandlot.doors.native import errors, events
-from sandlot.doors.native.door import door_of
+from sandlot.doors.native.door import door_of, explained
 from sandlot.doors.streaming import Stream
 from sandlot.errors import GuestError, SandlotError
 
@@ -29,9 +29,9 @@ def event_stream(
 ) -> Stream[T]:
     """One line for each of ``items``; an error after the first line becomes a last line of type ``error``."""
 
-    def last_words(error: Exception) -> bytes:
+    async def last_words(error: Exception) -> bytes:
         if isinstance(error, SandlotError):
-            return events.line(events.Failed(errors.body_of(error).error))
+            return events.line(events.Failed(errors.body_of(await explained(request, error)).error))
         return events.line(events.Failed(errors.internal(error, request).error))
 
     return Stream(

@@ -16,7 +16,7 @@ from sandlot.core.live import LiveSandbox
 from sandlot.core.model import StartCommand
 from sandlot.doors.native import errors, events
 from sandlot.doors.native.commands import exit_line
-from sandlot.doors.native.door import admit, door_of, engine_of
+from sandlot.doors.native.door import admit, door_of, engine_of, explained
 from sandlot.doors.native.models import Request, check_sandbox_id
 from sandlot.doors.streaming import FAREWELL_S, stopping
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandlotError
@@ -165,7 +165,7 @@ async def _fail(websocket: WebSocket, error: BaseException) -> None:
     if isinstance(error, InvalidArgument):
         await _close(websocket, CLOSE_BAD_MESSAGE, error)
     elif isinstance(error, SandlotError):
-        await _close(websocket, CLOSE_ERROR, error)
+        await _close(websocket, CLOSE_ERROR, await explained(websocket, error))
     else:
         body = errors.internal(error, websocket)
         await _say(websocket, CLOSE_ERROR, body.error)
