@@ -1,9 +1,9 @@
 """The data that a matplotlib figure was drawn from, in the shape that E2B's published models have.
 
 ``{"type", "title", "elements"}``; types are line, scatter, bar, pie, box_and_whisker, superchart (several
-axes; its elements are charts) and unknown. Point charts (line, scatter) also have labels, units, ticks, tick labels
-and scales of both axes; bar and box_and_whisker have labels and units. Source of the shape: the classes in
-``e2b_code_interpreter/charts.py`` of the PyPI package e2b-code-interpreter.
+axes; its elements are charts) and unknown. Point charts (line, scatter) also have labels, units, ticks, tick
+labels and scales of both axes; bar and box_and_whisker have labels and units. Source of the shape: the
+classes in ``e2b_code_interpreter/charts.py`` of the PyPI package e2b-code-interpreter.
 """
 
 import re

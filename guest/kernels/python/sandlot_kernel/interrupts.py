@@ -10,8 +10,8 @@ import _thread
 import signal
 from collections import deque
 
-# The interpreter keeps one pending call of a handler per signal, so a series takes several signals. These have
-# no other use; they are not sent, only marked as pending.
+# The interpreter keeps one pending call of a handler per signal, so a series takes several signals. These
+# have no other use; they are not sent, only marked as pending.
 _SERIES = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
 _MAIN_THREAD = _thread.get_ident()
 

@@ -3,8 +3,8 @@
 What Python code writes arrives by call, what C code and child processes write arrives in two pipes that stand
 for the descriptors 1 and 2. Both are gathered and sent together after ``BATCH_S``, when ``BATCH_SIZE`` is
 reached, or with the end of the run, so the usual short run is one write, and a run that prints a lot waits
-for the host to take it. Between runs nothing is sent: the newest ``BACKLOG`` characters of what threads and child
-processes write then are told at the beginning of the next run.
+for the host to take it. Between runs nothing is sent: the newest ``BACKLOG`` characters of what threads and
+child processes write then are told at the beginning of the next run.
 """
 
 import codecs
@@ -49,7 +49,7 @@ class Outlet:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             with suppress(OSError):  # beyond the user's allowance: the default size does
                 fcntl(reader, F_SETPIPE_SZ, _PIPE_SIZE)
-            # The kernel keeps an end to write to, so that user code that closes its own is no end of file here.
+            # An end to write to is kept, so that user code that closes its own is no end of file here.
             private(writer)
             os.dup2(writer, target, inheritable=True)
             os.close(writer)
@@ -93,7 +93,7 @@ class Outlet:
         _write_all(1 if stream == "stdout" else 2, text.encode("utf-8", "replace"))
 
     def send(self, event, *, soon=True):
-        """An event that is not text, after all text so far. ``soon=False`` when the end of the run is near."""
+        """An event that is not text, after all text so far. ``soon=False``: the end of the run is near."""
         if not self.forked:
             self._send(event, soon)
             if self._interrupts.deferred:

@@ -1,9 +1,10 @@
 """IPython's shell, told where output goes and kept from what needs a terminal or a disk."""
 
-import asyncio
 import builtins
 import contextlib
+import functools
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -40,6 +41,7 @@ class Shell(InteractiveShell):
         shell.loop_runner = shell._run_coroutine
         shell.set_hook("show_in_pager", page.as_hook(_print_page), 0)
         builtins.input = _no_input
+        os.system = _interruptible(os.system)
         # Said by IPython after every SystemExit; the error event says it already, and the kernel stays.
         warnings.filterwarnings("ignore", message="To exit: use")
         hooks.install(shell.displays)
@@ -149,6 +151,8 @@ class Shell(InteractiveShell):
     # Top-level await
 
     def _run_coroutine(self, coroutine):
+        import asyncio  # only where it is used: it is a good part of the kernel's start
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
@@ -177,7 +181,11 @@ class Shell(InteractiveShell):
     def run_tasks_until(self, fd, has_request):
         """Let tasks that user code has left in the loop go on, until something arrives on ``fd``."""
         loop = self._loop
-        if loop is None or loop.is_closed() or has_request(0) or not asyncio.all_tasks(loop):
+        if loop is None or loop.is_closed() or has_request(0):
+            return
+        import asyncio
+
+        if not asyncio.all_tasks(loop):
             return
         loop.add_reader(fd, loop.stop)
         try:
@@ -188,6 +196,19 @@ class Shell(InteractiveShell):
 
 def _no_input(prompt="", /):
     raise EOFError("input() is not available: nobody is there to type. Pass the value in the code instead.")
+
+
+def _interruptible(system):
+    """The C function ignores SIGINT while it waits: a child that was interrupted is all that tells of it."""
+
+    @functools.wraps(system)
+    def interruptible(command):
+        status = system(command)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT:
+            raise KeyboardInterrupt
+        return status
+
+    return interruptible
 
 
 def _print_page(text, start=0, screen_lines=0, pager_cmd=None):
