@@ -34,7 +34,7 @@ _MARGIN_S = 120.0
 def add_to(app: typer.Typer) -> None:
     app.command("exec", rich_help_panel=_PANEL, context_settings=_REST_IS_A_COMMAND)(exec_)
     app.command("shell", rich_help_panel=_PANEL)(shell)
-    app.command("run", rich_help_panel=_PANEL, context_settings=_REST_IS_A_COMMAND)(run)
+    app.command("run", rich_help_panel=_PANEL)(run)
     app.command("code", rich_help_panel=_PANEL)(code)
 
 
@@ -147,7 +147,7 @@ def _shell_in_fresh(
     try:
         typer.echo(f"{sandbox.id} ({template}; leave it running: Enter ~ .)", err=True)
         end = converse(Session(sandbox.id, cwd=cwd, user=user, renew=True))
-        keeping = keep or end.detached
+        keeping = keep or end.terminal_id is not None
         return end.exit_code
     finally:
         if not keeping:
@@ -157,7 +157,8 @@ def _shell_in_fresh(
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A Python, JavaScript or shell program.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="ARGUMENT", help="Arguments for it.")
+        list[str] | None,
+        typer.Argument(metavar="ARGUMENT", help="Arguments for it; those with dashes after --."),
     ] = None,
     out: Annotated[
         list[str] | None,
@@ -204,7 +205,7 @@ def run(
         for path in [file, *(inputs or [])]:
             sandbox.files.upload(path, path.resolve().name)
         started = sandbox.commands.start(
-            [*program.interpreter, file.resolve().name, *_without_dashes(arguments or [])],
+            [*program.interpreter, file.resolve().name, *(arguments or [])],
             timeout=limit,
             attach=True,
         )

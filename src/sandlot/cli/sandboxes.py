@@ -245,7 +245,7 @@ def _event_line(event: Event) -> str:
     from sandlot.cli.output import labels, shown
 
     at = event.at.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z") if event.at else "-"
-    change = f"{event.before or ''} → {event.after}" if event.after else ""
+    change = " → ".join(state for state in (event.before, event.after) if state)
     parts = (at, event.kind, change, event.reason or "", labels(event.details))
     return shown("  ".join(part for part in parts if part))
 

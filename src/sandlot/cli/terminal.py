@@ -24,9 +24,9 @@ LEASE_S = 900.0
 _RENEW_S = 300.0
 _CHUNK = 65536
 
-# A full-screen program that is left behind cannot tidy up: back to the main screen, a cursor, no mouse, no
-# bracketed paste.
-_TIDY = b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m"
+# A program that is left behind cannot tidy up: a cursor, no mouse, no bracketed paste, no colour.
+_TIDY = b"\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m\r\n"
+_OTHER_SCREEN, _MAIN_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,10 @@ class Session:
 
 @dataclass(frozen=True)
 class End:
+    """``terminal_id`` is the terminal that was left running, where it was."""
+
     exit_code: int
-    detached: bool = False
+    terminal_id: int | None = None
 
 
 class Escape:
@@ -82,20 +84,39 @@ def converse(session: Session) -> End:
     from sandlot.sdk import SandboxError
 
     require_terminal()
-    clean = False
+    screen = Screen()
     try:
         with _raw():
-            end = asyncio.run(_converse(session))
-        clean = not end.detached
+            end = asyncio.run(_converse(session, screen))
     except SandboxError as error:
+        screen.tidy()
         fail(str(error), FAILED)
-    finally:
-        if not clean:
-            os.write(sys.stdout.fileno(), _TIDY + b"\r\n")
+    if end.terminal_id is not None:
+        screen.tidy()
+        come_back = f"sandlot shell {session.sandbox_id} --attach {end.terminal_id}"
+        typer.echo(f"left running; come back with: {come_back}", err=True)
     return end
 
 
-async def _converse(session: Session) -> End:
+class Screen:
+    """This terminal's screen, and whether the program has switched to the other one that terminals have."""
+
+    def __init__(self) -> None:
+        self._descriptor = sys.stdout.fileno()
+        self._on_other = False
+
+    def show(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        if _OTHER_SCREEN in data or _MAIN_SCREEN in data:
+            self._on_other = data.rfind(_OTHER_SCREEN) > data.rfind(_MAIN_SCREEN)
+
+    def tidy(self) -> None:
+        self.show((_MAIN_SCREEN if self._on_other else b"") + _TIDY)
+
+
+async def _converse(session: Session, screen: Screen) -> End:
     from sandlot.sdk import AsyncSandbox
 
     sandbox = await AsyncSandbox.connect(session.sandbox_id)
@@ -109,20 +130,20 @@ async def _converse(session: Session) -> End:
         command_id=session.command_id,
     )
     async with opened as terminal:
-        return await _until_end(sandbox, terminal, session)
+        return await _until_end(sandbox, terminal, screen, renew=session.renew)
 
 
-async def _until_end(sandbox: AsyncSandbox, terminal: AsyncTerminal, session: Session) -> End:
+async def _until_end(sandbox: AsyncSandbox, terminal: AsyncTerminal, screen: Screen, *, renew: bool) -> End:
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
     resized = asyncio.Event()
     loop.add_signal_handler(signal.SIGWINCH, resized.set)
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _settle, stopped, number)
-    output = asyncio.create_task(_show(terminal))
+    output = asyncio.create_task(_show(terminal, screen))
     typing = asyncio.create_task(_type(terminal))
     helpers = [asyncio.create_task(_resize(terminal, resized))]
-    if session.renew:
+    if renew:
         helpers.append(asyncio.create_task(_renew(sandbox)))
     try:
         waiting: set[asyncio.Future[Any]] = {output, typing, stopped}
@@ -133,18 +154,11 @@ async def _until_end(sandbox: AsyncSandbox, terminal: AsyncTerminal, session: Se
             return End(output.result())
         typing.result()
         await terminal.detach()
-        _explain_return(sandbox.id, terminal.id)
-        return End(0, detached=True)
+        return End(0, terminal.id)
     finally:
         for task in (output, typing, *helpers):
             task.cancel()
         await asyncio.gather(output, typing, *helpers, return_exceptions=True)
-
-
-def _explain_return(sandbox_id: str, command_id: int) -> None:
-    typer.echo(
-        f"\r\nleft running; come back with: sandlot shell {sandbox_id} --attach {command_id}\r", err=True
-    )
 
 
 def _settle(future: asyncio.Future[int], value: int) -> None:
@@ -152,12 +166,9 @@ def _settle(future: asyncio.Future[int], value: int) -> None:
         future.set_result(value)
 
 
-async def _show(terminal: AsyncTerminal) -> int:
-    screen = sys.stdout.fileno()
+async def _show(terminal: AsyncTerminal, screen: Screen) -> int:
     async for data in terminal:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(screen, rest) :]
+        screen.show(data)
     return await terminal.wait()
 
 

@@ -66,8 +66,8 @@ def test_run_brings_a_program_and_takes_its_results(
     )
     Path("data.csv").write_text("a,b")
     wanted = ["--out", "out", "--out", "out/r.txt:copy.txt"]
-    result = sandlot("run", *wanted, "--with", "data.csv", "work.py", "--fast", "x", code=5)
-    assert result.stdout == "['--fast', 'x'] a,b\n"
+    result = sandlot("run", *wanted, "--with", "data.csv", "work.py", "x", "--", "--fast", code=5)
+    assert result.stdout == "['x', '--fast'] a,b\n"
     assert Path("out/r.txt").read_text() == Path("copy.txt").read_text() == "42"
     assert stub.bodies[0]["template"] == "code-interpreter"
     assert [box.data["state"] for box in stub.boxes.values()] == ["killed"]

@@ -22,7 +22,6 @@ from sandlot.cli.terminal import Escape
 
 from .conftest import Sandlot
 
-
 PROMPT = "bash-"
 
 
@@ -95,7 +94,7 @@ def test_a_shell_resizes_passes_keys_and_its_exit_code(
     screen.expect("24 80")
     screen.resize(33, 99)
     screen.type("until stty size | grep '33 99'; do :; done\r")
-    screen.expect("\n33 99")
+    screen.expect("33 99\r\n")
     screen.type("sleep 60\r\x03")
     screen.type("echo $((40 + 2))\r")
     screen.expect("42")
