@@ -105,7 +105,7 @@ def test_the_agent_asks_for_its_secret(make: Make, isolation: str) -> None:
     sandbox = make(isolation=isolation)
     result = sandbox.commands.run(["python3", "-c", TALK])
     assert "this sandbox's secret" in result.stdout, result
-    search = "cat /proc/1/environ | tr '\\0' '\\n' | grep SECRET; env | grep SANDLOT"
+    search = "cat /proc/1/environ | tr '\\0' '\\n' | grep 'SECRET=.'; env | grep SANDLOT"
     assert sandbox.commands.run(search).stdout == ""
 
 
