@@ -24,16 +24,18 @@ static bool read_stat(pid_t pid, struct proc *proc) {
     char state;
     long resident = 0;
     unsigned long user = 0, system = 0;
+    unsigned long long started = 0;
     int parent, group, session;
     if (!fields || sscanf(fields + 1,
-                          " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
-                          &state, &parent, &group, &session, &user, &system, &resident) != 7)
+                          " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %*u %ld",
+                          &state, &parent, &group, &session, &user, &system, &started, &resident) != 8)
         return false;
     *proc = (struct proc){
         .pid = pid,
         .parent = parent,
         .group = group,
         .session = session,
+        .started = started,
         .cpu_ticks = user + system,
         .resident = (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE),
     };
@@ -79,15 +81,48 @@ void proc_mark(struct proc *procs, size_t count, pid_t root) {
 }
 
 void proc_kill(pid_t root, int signum) {
-    kill(-root, signum);
-    /* A process that forks while it is being hunted is found in the next round. */
+    /* Those that left the group first: once their parents are dead nothing ties them to it. One that forks while it
+     * is being hunted is found in the next round. The group stands still meanwhile: a fork bomb would leave no time. */
+    if (signum == SIGKILL) kill(-root, SIGSTOP);
     for (int rounds = signum == SIGKILL ? 8 : 1; rounds; rounds--) {
         size_t count, hit = 0;
         struct proc *procs = proc_scan(&count);
         proc_mark(procs, count, root);
         for (size_t i = 0; i < count; i++)
-            if (procs[i].marked && (procs[i].group != root || signum == SIGKILL))
-                hit += kill(procs[i].pid, signum) == 0;
+            if (procs[i].marked && procs[i].group != root) hit += kill(procs[i].pid, signum) == 0;
+        kill(-root, signum);
         if (!hit) break;
     }
+}
+
+struct prey {
+    size_t count;
+    struct {
+        pid_t pid;
+        uint64_t started;
+    } each[];
+};
+
+struct prey *proc_remember(pid_t root) {
+    size_t count, marked = 0;
+    struct proc *procs = proc_scan(&count);
+    proc_mark(procs, count, root);
+    for (size_t i = 0; i < count; i++) marked += procs[i].marked;
+    struct prey *prey = malloc(sizeof *prey + marked * sizeof *prey->each);
+    if (!prey) return NULL;
+    prey->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!procs[i].marked) continue;
+        prey->each[prey->count].pid = procs[i].pid;
+        prey->each[prey->count++].started = procs[i].started;
+    }
+    return prey;
+}
+
+void proc_kill_remembered(struct prey *prey) {
+    struct proc now;
+    for (size_t i = 0; prey && i < prey->count; i++)
+        if (read_stat(prey->each[i].pid, &now) && now.started == prey->each[i].started)
+            kill(prey->each[i].pid, SIGKILL);
+    free(prey);
 }

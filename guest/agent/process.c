@@ -80,6 +80,7 @@ struct process {
     struct stdin_write *writes;
     struct reader *readers;
     struct timer linger, timeout, grace;
+    struct prey *overdue; /* who was there when the timeout struck */
 };
 
 /* Output that outlives the listing of its process: a background child must not die of SIGPIPE. */
@@ -424,6 +425,8 @@ void process_stdin(struct request *request) {
 static void on_grace(struct timer *timer) {
     struct process *process = container_of(timer, struct process, grace);
     proc_kill(process->pid, SIGKILL);
+    proc_kill_remembered(process->overdue);
+    process->overdue = NULL;
     process->lingered = true;
     if (process->exited) read_streams(process);
 }
@@ -432,8 +435,10 @@ static void on_timeout(struct timer *timer) {
     struct process *process = container_of(timer, struct process, timeout);
     if (process->exited) return;
     process->timed_out = true;
+    kill(-process->pid, SIGSTOP); /* or a fork bomb leaves no time to look around */
+    process->overdue = proc_remember(process->pid);
     proc_kill(process->pid, SIGTERM);
-    kill(-process->pid, SIGCONT); /* a stopped one could not obey */
+    kill(-process->pid, SIGCONT);
     timer_start(&process->grace, GRACE_MS, on_grace);
 }
 

@@ -188,8 +188,10 @@ class Channel:
             if self._replied:
                 raise GuestError("the guest agent answered twice")
             self._replied = True
-        elif frame.kind is FrameType.ERROR and not frame.final:
-            raise GuestError("the guest agent sent an error that ends nothing")
+        elif frame.kind is FrameType.ERROR:
+            decode_error(frame.payload)  # raises for one that says nothing
+            if not frame.final:
+                raise GuestError("the guest agent sent an error that ends nothing")
         self.finished = frame.final
         if not self.dropped:
             self._frames.append(frame)
