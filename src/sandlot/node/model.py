@@ -50,12 +50,14 @@ def instance_of(data_dir: Path) -> str:
 class NodeSettings:
     """``network_slots`` and ``disk_slots`` stand ready; only disks of ``default_disk_bytes`` are made ahead.
 
+    ``network_allow`` are private networks (CIDR) that sandboxes with internet may reach all the same.
     ``host_reserve_bytes`` of the data folder's file system are never promised to a sandbox.
     ``runsc_platform`` is gVisor's: ``systrap``, ``ptrace`` or ``kvm``.
     """
 
     data_dir: Path
     network_slots: int = 4
+    network_allow: tuple[str, ...] = ()
     disk_slots: int = 4
     max_sandboxes: int = 1000
     default_disk_bytes: int = 10 * GIB

@@ -57,6 +57,7 @@ class Node:
             self._folder,
             size=settings.network_slots,
             limit=settings.max_sandboxes,
+            allow=settings.network_allow,
         )
         self._disks = DiskPool(
             self._folder / "disks",
@@ -149,7 +150,7 @@ class Node:
             agent = await connect(slot.guest_ip, record.secret, ADOPT_CONNECT_S)
         except SandlotError as error:
             raise NotFound(f"sandbox {id} runs, but {error.message}") from error
-        parts = Parts(record.main, group, disk, slot, record.memory_high_bytes)
+        parts = Parts(record.main, group, disk, slot, record.limits)
         return self._enter(NodeSandbox(record, parts, self._network, agent))
 
     async def destroy(self, id: str) -> None:
@@ -192,7 +193,7 @@ class Node:
             tier=spec.tier,
             secret=secrets.token_hex(32),
             memory_bytes=spec.memory_bytes,
-            memory_high_bytes=limits.memory_high_bytes,
+            limits=limits,
             disk_bytes=spec.disk_bytes,
             internet=spec.network.internet,
         )
@@ -208,7 +209,7 @@ class Node:
         main = await driver.start(launch)
         record = self._note(record, main=main)
         agent = await connect(network.guest_ip, record.secret, CONNECT_S)
-        parts = Parts(main, launch.cgroup, disk, network, limits.memory_high_bytes)
+        parts = Parts(main, launch.cgroup, disk, network, limits)
         return self._enter(NodeSandbox(record, parts, self._network, agent))
 
     def _note(self, record: Record, **changes: Any) -> Record:

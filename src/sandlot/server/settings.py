@@ -6,6 +6,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -63,6 +64,7 @@ class Settings(BaseModel):
 
     pool_network_slots: int = Field(NodeSettings.network_slots, ge=0)
     pool_disk_slots: int = Field(NodeSettings.disk_slots, ge=0)
+    network_allow: tuple[str, ...] = ()
     host_reserve_mib: int = Field(NodeSettings.host_reserve_bytes // MIB, ge=0)
     runsc_platform: Literal["systrap", "ptrace", "kvm"] = "systrap"
 
@@ -74,6 +76,21 @@ class Settings(BaseModel):
     send_idle_timeout_s: float = Field(300.0, gt=0)
     keep_alive_s: int = Field(75, ge=0)
     stop_timeout_s: float = Field(20.0, gt=0)
+
+    @field_validator("network_allow", mode="before")
+    @classmethod
+    def _listed(cls, networks: Any) -> Any:
+        """The environment and flags give a list as words with commas between."""
+        if isinstance(networks, str):
+            networks = [word.strip() for word in networks.split(",") if word.strip()]
+        return networks
+
+    @field_validator("network_allow")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            IPv4Network(network)
+        return networks
 
     @field_validator("data_dir", "templates_dir")
     @classmethod
@@ -97,6 +114,7 @@ class Settings(BaseModel):
         return NodeSettings(
             data_dir=self.data_dir,
             network_slots=self.pool_network_slots,
+            network_allow=self.network_allow,
             disk_slots=self.pool_disk_slots,
             max_sandboxes=self.max_sandboxes,
             default_disk_bytes=self.default_disk_mib * MIB,

@@ -106,3 +106,12 @@ def test_every_setting_is_documented_with_its_default() -> None:
         value = getattr(settings, name)
         if value is not None:
             assert written == (str(value).lower() if isinstance(value, bool) else str(value)), name
+
+
+def test_networks_come_as_a_list_or_as_words(elsewhere: Path) -> None:
+    (elsewhere / "sandlot.toml").write_text('network_allow = ["10.1.2.0/24"]')
+    assert load(environment={}).node().network_allow == ("10.1.2.0/24",)
+    allowed = load(environment={"SANDLOT_NETWORK_ALLOW": "10.1.0.0/16, 10.2.0.0/16"}).network_allow
+    assert allowed == ("10.1.0.0/16", "10.2.0.0/16")
+    with pytest.raises(InvalidArgument, match=r"SANDLOT_NETWORK_ALLOW.*10\.1\.0\.0/99"):
+        load(environment={"SANDLOT_NETWORK_ALLOW": "10.1.0.0/99"})
