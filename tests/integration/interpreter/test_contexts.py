@@ -58,6 +58,13 @@ async def test_first_runs_at_the_same_time_make_one_default_context(lab: Lab) ->
     assert len(lab.guest.spawned) == 1
 
 
+async def test_a_warm_context_is_there_before_the_first_run(lab: Lab) -> None:
+    await lab.interpreter.warm()
+    assert len(lab.guest.running) == 1
+    assert await lab.value("1 + 1") == "2"
+    assert len(lab.guest.spawned) == 1
+
+
 async def test_restart_forgets(lab: Lab) -> None:
     await lab.run("x = 1")
     await lab.interpreter.restart("default-python")

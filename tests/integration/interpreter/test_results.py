@@ -301,6 +301,12 @@ async def test_figures_are_shown_once_however_they_are_asked_for(lab: Lab) -> No
     assert (await lab.run("plt.get_fignums()")).text == "[]"
 
 
+async def test_a_captured_cell_shows_nothing(lab: Lab) -> None:
+    execution = await lab.run("%%capture kept\n" + PLOT + "plt.plot([1])\nprint('x')\n1 + 1")
+    assert (execution.results, execution.stdout) == ([], "")
+    assert await lab.value("kept.stdout, len(kept.outputs)") == "('x\\n', 2)"
+
+
 async def test_agg_chosen_by_the_code_still_shows(lab: Lab) -> None:
     execution = await lab.run("import matplotlib\nmatplotlib.use('Agg')\n" + PLOT + "plt.plot([1]);")
     assert [result.png is not None for result in execution.results] == [True]

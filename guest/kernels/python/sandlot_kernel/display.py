@@ -41,7 +41,6 @@ class Displays:
     def __init__(self, outlet, shell):
         self._outlet = outlet
         self._updates = {}
-        self.at_end = []  # called when the code has ended: figures that are still open
         formatter = shell.display_formatter
         for mime, method in ((DATA, "_repr_sandlot_data_"), (CHART, "_repr_sandlot_chart_")):
             formatter.formatters[mime] = _StructureFormatter(
@@ -62,8 +61,7 @@ class Displays:
         self._updates[display_id] = bundle
 
     def finish(self):
-        for call in self.at_end:
-            call()
+        """The code has ended."""
         updates, self._updates = self._updates, {}
         for display_id, bundle in updates.items():
             self.show({**bundle, _DISPLAY: {"display_id": display_id, "update": True}})

@@ -14,10 +14,11 @@ BACKEND = "module://sandlot_kernel.backend"
 _shown = weakref.WeakSet()  # figures that this run has shown already
 
 
-def register(displays):
+def register(shell):
+    displays = shell.displays
     displays.for_type("image/png", "matplotlib.figure", "Figure", _png)
     displays.for_type(CHART, "matplotlib.figure", "Figure", charts.describe)
-    displays.at_end.append(show_open)
+    shell.events.register("post_execute", show_open)
 
 
 def use_backend(matplotlib):

@@ -8,10 +8,10 @@ from IPython.display import display
 from . import figures, tables
 
 
-def install(displays):
+def install(shell):
     """Make matplotlib, pandas, plotly show themselves as results."""
-    figures.register(displays)
-    tables.register(displays)
+    figures.register(shell)
+    tables.register(shell.displays)
     sys.meta_path.insert(
         0,
         _AfterImport(

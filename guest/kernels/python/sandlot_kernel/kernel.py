@@ -21,6 +21,9 @@ os.close(_null)
 
 from .shell import Shell  # noqa: E402
 
+# IPython imports these when it first runs something; by then the host is waiting.
+_NEEDED_BY_THE_FIRST_RUN = ("bdb", "hashlib", "IPython.core.logger")
+
 
 class Kernel:
     def __init__(self, preload):
@@ -33,7 +36,7 @@ class Kernel:
         sys.stderr = sys.__stderr__ = Stream(self._outlet, self._interrupts, "stderr", 2)
         self._shell = Shell.create(self._outlet, self._interrupts)
         self._context = None
-        self._preload = preload
+        self._preload = [*_NEEDED_BY_THE_FIRST_RUN, *preload]
         self._operations = {"hello": self._hello, "ping": self._ping, "run": self._run}
         self._interrupts.install()
         os.register_at_fork(after_in_child=self._after_fork)

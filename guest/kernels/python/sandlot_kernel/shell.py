@@ -44,7 +44,7 @@ class Shell(InteractiveShell):
         os.system = _interruptible(os.system)
         # Said by IPython after every SystemExit; the error event says it already, and the kernel stays.
         warnings.filterwarnings("ignore", message="To exit: use")
-        hooks.install(shell.displays)
+        hooks.install(shell)
         return shell
 
     def __init__(self, **kwargs):

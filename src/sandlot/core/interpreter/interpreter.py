@@ -102,10 +102,9 @@ class Interpreter:
         return [session.context for session in self._sessions.values()]
 
     async def remove_context(self, id: str) -> None:
-        """End its kernel; runs in it end. Raises NotFound."""
-        session = self._session(id)
-        del self._sessions[id]
-        await session.remove()
+        """End its kernel; runs in it end. Raises NotFound, Unavailable."""
+        await self._session(id).remove()
+        self._sessions.pop(id, None)
 
     async def restart(self, id: str) -> None:
         """Begin anew with no variables, under the same id; what runs is ended. Raises NotFound."""

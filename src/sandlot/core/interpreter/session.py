@@ -139,11 +139,15 @@ class Session:
             self._kernel = await self._begin_kernel()
 
     async def remove(self) -> None:
-        """End the kernel and everything that waits for it."""
+        """End the kernel and everything that waits for it. Raises Unavailable, and then has done nothing."""
         self._removed = True
         self._ended_by = "was removed by request"
-        if self._kernel is not None:
-            await self._kernel.kill()
+        try:
+            if self._kernel is not None:
+                await self._kernel.kill()
+        except Unavailable:
+            self._removed = False
+            raise
         async with self._turn:
             kernel, self._kernel = self._kernel, None
             if kernel is not None:
@@ -267,7 +271,7 @@ class Session:
                     self._executions = frame.execution_count
                     self._finish(run)
                     return
-                case ErrorFrame(id=run.id):
+                case ErrorFrame(id=run.id) if not run.error_told:
                     run.channel.put(self._error_of(run, frame), size)
                     run.error_told = True
                 case StdoutFrame(id=run.id) | StderrFrame(id=run.id) | ResultFrame(id=run.id):

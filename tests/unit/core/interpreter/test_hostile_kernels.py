@@ -72,6 +72,7 @@ async def collect(interpreter: Interpreter, code: str = "", timeout: float | Non
         "say(type='ready', id=id, protocol=1)",
         "say(type='invalid', message='x')",
         "say(type='stdout', id=id, text=1)",
+        "[say(type='error', id=id, name='E', value='', traceback='') for _ in range(2)]",
         "say(type='result', id=id, is_main=True, data=[1])",
         "print('[' * 100000, flush=True)",
     ],
