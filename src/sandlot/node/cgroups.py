@@ -25,12 +25,13 @@ REQUIRED = ("cpu", "memory", "pids")
 
 @dataclass(frozen=True)
 class Limits:
-    """``memory_high_bytes`` is where the guest should be made to give way, before ``memory_max_bytes``."""
+    """Where a "high" lies below its "max", the guest is made to give way there; the kernel keeps the max."""
 
     cpus: float
     memory_high_bytes: int
     memory_max_bytes: int
-    pids: int
+    tasks_high: int
+    tasks_max: int
 
 
 @dataclass(frozen=True)
@@ -191,11 +192,16 @@ class Cgroup:
     def memory(self) -> MemoryUse:
         stat = _keyed(self.folder("memory") / "memory.stat")
         if self._layout.is_v2:
-            kernel = stat.get("kernel", 0) - stat.get("slab_reclaimable", 0)
-            held = stat["anon"] + stat["shmem"] + max(0, kernel)
-            return MemoryUse(held, max(0, stat["file"] - stat["shmem"]) + stat.get("slab_reclaimable", 0))
+            kernel = sum(stat.get(name, 0) for name in ("kernel_stack", "pagetables", "slab_unreclaimable"))
+            cache = max(0, stat["file"] - stat["shmem"]) + stat.get("slab_reclaimable", 0)
+            return MemoryUse(stat["anon"] + stat["shmem"] + kernel, cache)
         shmem = stat.get("total_shmem", 0)
-        return MemoryUse(stat["total_rss"] + shmem, max(0, stat["total_cache"] - shmem))
+        held = stat["total_rss"] + shmem + self._kernel_bytes_v1()
+        return MemoryUse(held, max(0, stat["total_cache"] - shmem))
+
+    def tasks(self) -> int:
+        """Processes and threads in the group."""
+        return int((self.folder("pids") / "pids.current").read_text())
 
     def oom_kills(self) -> int:
         """How many processes the kernel has ended here for want of memory."""
@@ -206,6 +212,14 @@ class Cgroup:
     @property
     def is_v2(self) -> bool:
         return self._layout.is_v2
+
+    def _kernel_bytes_v1(self) -> int:
+        """v1 does not tell the kernel's caches, which it takes back, from what tasks cost: 64 KiB at most."""
+        try:
+            kernel = int((self.folder("memory") / "memory.kmem.usage_in_bytes").read_text())
+        except FileNotFoundError:
+            return 0
+        return min(kernel, 65536 * self.tasks())
 
     def _create_v2(self, limits: Limits) -> None:
         root = self._layout.hierarchy("memory")
@@ -222,7 +236,7 @@ class Cgroup:
         if limits.memory_high_bytes < limits.memory_max_bytes:
             _write(own / "memory.high", limits.memory_high_bytes)
         _write_if_there(own / "memory.swap.max", 0)
-        _write(own / "pids.max", limits.pids)
+        _write(own / "pids.max", limits.tasks_max)
 
     def _create_v1(self, limits: Limits) -> None:
         for folder in self._v1_folders():
@@ -233,7 +247,7 @@ class Cgroup:
         _write(memory / "memory.limit_in_bytes", limits.memory_max_bytes)
         _write_if_there(memory / "memory.memsw.limit_in_bytes", limits.memory_max_bytes)
         _write_if_there(memory / "memory.swappiness", 0)
-        _write(self.folder("pids") / "pids.max", limits.pids)
+        _write(self.folder("pids") / "pids.max", limits.tasks_max)
 
     def _v1_folders(self) -> list[Path]:
         have = [name for name in _CONTROLLERS if name in self._layout.v1]

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from sandlot.node.cgroups import Limits
 from sandlot.node.drivers.base import Started
 from sandlot.node.model import Tier
 
@@ -28,7 +29,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     tier: Tier
     secret: str
     memory_bytes: int
-    memory_high_bytes: int
+    limits: Limits
     disk_bytes: int
     internet: bool
     disk: str | None = None

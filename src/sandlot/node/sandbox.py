@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
@@ -15,11 +16,11 @@ from sandlot.errors import NotFound, SandlotError, Unavailable
 from sandlot.network import NetworkPool, NetworkSlot
 from sandlot.node.agent import GuestAgent
 from sandlot.node.bundle import AGENT_PORT
-from sandlot.node.cgroups import Cgroup, MemoryUse
+from sandlot.node.cgroups import Cgroup, Limits, MemoryUse
 from sandlot.node.disks import DiskSlot
 from sandlot.node.drivers.base import Started
-from sandlot.node.memory import count_kernel_kills, end_process_at
-from sandlot.node.model import OomEvent, Stats, Tier
+from sandlot.node.guards import count_kernel_kills, end_all_at, end_process_at
+from sandlot.node.model import OomEvent, Stats
 from sandlot.node.processes import wait_ended
 from sandlot.node.records import Record
 
@@ -33,15 +34,13 @@ _OOM_EVENT_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Parts:
-    """What a running sandbox is made of on the host. ``memory_high_bytes`` is where a process inside must
-    go.
-    """
+    """What a running sandbox is made of on the host."""
 
     main: Started
     cgroup: Cgroup
     disk: DiskSlot
     network: NetworkSlot
-    memory_high_bytes: int
+    limits: Limits
 
 
 async def connect(address: str, secret: str, deadline_s: float) -> GuestAgent:
@@ -77,8 +76,11 @@ class NodeSandbox:
         self._own(self._watch_end(), "end")
         self._own(self._watch_agent(), "agent")
         self._own(count_kernel_kills(parts.cgroup, self._kernel_killed), "kernel out-of-memory kills")
-        if self.tier is Tier.GVISOR:
-            self._own(end_process_at(parts.cgroup, parts.memory_high_bytes, self._out_of_memory), "memory")
+        limits = parts.limits
+        if limits.memory_high_bytes < limits.memory_max_bytes:
+            self._own(end_process_at(parts.cgroup, limits.memory_high_bytes, self._out_of_memory), "memory")
+        if limits.tasks_high < limits.tasks_max:
+            self._own(end_all_at(parts.cgroup, limits.tasks_high, self._out_of_tasks), "processes")
 
     @property
     def agent(self) -> GuestAgent:
@@ -173,6 +175,18 @@ class NodeSandbox:
         except SandlotError as error:
             log.warning("out of memory, and the agent ends nothing", sandbox=self.id, reason=error.message)
         self._tell_oom("its largest process was ended: the sandbox's memory was used up", use.held_bytes)
+
+    async def _out_of_tasks(self) -> None:
+        """A fork bomb: inside it outruns whoever ends it one by one, so whole process groups go at once."""
+        if (agent := self._agent) is None:
+            return
+        try:
+            running = [info.id for info in await agent.processes() if info.running]
+            await asyncio.gather(*(agent.signal(id, signal.SIGKILL) for id in running))
+        except SandlotError as error:
+            log.warning("too many processes, and the agent ends none", sandbox=self.id, reason=error.message)
+            return
+        self._tell_oom("all its processes were ended: they multiplied past the sandbox's limit", 0)
 
     def _kernel_killed(self, count: int) -> None:
         self._tell_oom(f"the kernel ended {count} of its processes: the sandbox's memory was used up", 0)

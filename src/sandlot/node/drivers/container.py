@@ -24,7 +24,8 @@ class ContainerDriver:
             cpus=spec.cpus,
             memory_high_bytes=memory,
             memory_max_bytes=memory,
-            pids=spec.pids + _AGENT_PIDS,
+            tasks_high=spec.pids + _AGENT_PIDS,
+            tasks_max=spec.pids + _AGENT_PIDS,
         )
 
     async def start(self, launch: Launch) -> Started:

@@ -27,13 +27,17 @@ class GvisorDriver:
         self._cover_sysctls = cover_sysctls
 
     def limits(self, spec: SandboxSpec) -> Limits:
-        """The user's figures, plus what gVisor itself takes: a guest process is several on the host."""
+        """The user's figures, plus what gVisor itself takes: a guest process is 2-4 tasks on the host.
+
+        At ``tasks_max`` the sentry ends and the sandbox with it: that protects the host, and is not for use.
+        """
         high = spec.memory_bytes + spec.memory_bytes // 16 + 96 * _MIB
         return Limits(
             cpus=spec.cpus,
             memory_high_bytes=high,
-            memory_max_bytes=high + max(128 * _MIB, spec.memory_bytes // 8),
-            pids=256 + 8 * spec.pids,
+            memory_max_bytes=high + max(256 * _MIB, high // 2),
+            tasks_high=128 + 4 * spec.pids,
+            tasks_max=1024 + 16 * spec.pids,
         )
 
     async def start(self, launch: Launch) -> Started:

@@ -1,9 +1,8 @@
-"""Seeing a sandbox run out of memory, and having a process inside pay for it before the kernel picks one.
+"""Making a guest give way before the kernel has to choose what ends.
 
-With gVisor the kernel's choice may be the sentry, which is the whole sandbox: files in memory and
-memory that no stub has mapped are the sentry's on the host. So the group's hard limit lies above the
-user's figure, and when what the group holds reaches that figure, the guest agent is told to end its
-largest process.
+With gVisor the kernel's choice may be the sentry, which is the whole sandbox: files in memory, and memory
+that no stub has mapped, are the sentry's on the host. So the group's hard limits lie above the user's
+figures, and when what the group holds reaches those, something inside is ended through the guest agent.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ _PAUSES_S = (0.01, 0.25)
 _ALARM_PART = 0.7
 _V2_REACHED_PART = 0.97  # at memory.high the kernel already holds the group back, just short of it
 _AFTER_KILL_S = 0.05
+_COUNT_EVERY_S = 0.5
 
 Wait = Callable[[], Awaitable[None]]
 
@@ -44,6 +44,20 @@ async def end_process_at(
                     await alarm()
                 else:
                     await asyncio.sleep(_pause_s(limit - use.held_bytes))
+    except FileNotFoundError:
+        return
+
+
+async def end_all_at(cgroup: Cgroup, tasks: int, end: Callable[[], Awaitable[None]]) -> None:
+    """Call ``end`` whenever the group has that many tasks; runs until the group is gone.
+
+    One read of a few bytes that never waits for a disk, so it stays on the loop.
+    """
+    try:
+        while True:
+            if cgroup.tasks() >= tasks:
+                await end()
+            await asyncio.sleep(_COUNT_EVERY_S)
     except FileNotFoundError:
         return
 
