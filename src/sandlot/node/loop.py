@@ -89,15 +89,3 @@ def devices_of(folder: Path) -> dict[str, Path]:
         if backing.parent == folder:
             found[entry.parent.parent.name] = backing
     return found
-
-
-def detach(device: str) -> None:
-    """Detach ``loopN`` now, or as soon as its last mount goes."""
-    descriptor = os.open(f"/dev/{device}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(descriptor, 0x4C01)
-    except OSError as error:
-        if error.errno not in (errno.ENXIO, errno.EBUSY):
-            raise
-    finally:
-        os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def mounted_under(folder: Path) -> list[Path]:
     """Mount points at or below ``folder``, the last mounted first."""
     prefix = f"{folder}/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        points = [_unescape(line.split(" ", 5)[4]) for line in table]
+        points = [unescape(line.split(" ", 5)[4]) for line in table]
     return [Path(point) for point in reversed(points) if f"{point}/".startswith(prefix)]
 
 
@@ -42,7 +43,6 @@ def holders_of(folder: Path) -> list[int]:
     return list(found.values())
 
 
-def _unescape(text: str) -> str:
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, char)
-    return text
+def unescape(text: str) -> str:
+    """A field of mountinfo as it was: what would break a line is written in octal (proc_pid_mountinfo(5))."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

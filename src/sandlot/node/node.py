@@ -138,6 +138,8 @@ class Node:
 
     async def adopt(self, id: str) -> NodeSandbox:
         """Take up a sandbox that an earlier run of the server made. Raises NotFound when it is not alive."""
+        if (known := self._sandboxes.get(id)) is not None:
+            return known
         record = await asyncio.to_thread(self._records.read, id)
         if record is None or record.main is None or record.disk is None or record.network is None:
             raise NotFound(f"sandbox {id} was never started here")

@@ -30,10 +30,8 @@ _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_IDMAP = 0x00100000
 _MOUNT_ATTR_RDONLY = 0x00000001
-
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_IN_ROOT = 0x10
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_IN_ROOT = 0x10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -118,9 +116,9 @@ def mount_idmapped(source: Path, target: Path, userns_fd: int) -> None:
         os.close(tree)
 
 
-def open_in_root(root_fd: int, path: str, flags: int, resolve: int = 0) -> int:
+def open_in_root(root_fd: int, path: str, flags: int) -> int:
     """Open ``path`` as a process whose root folder is ``root_fd`` would: no link and no ``..`` leads out."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     return _check(
         _libc.syscall(_OPENAT2, root_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)), path
     )

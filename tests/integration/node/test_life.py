@@ -93,7 +93,7 @@ async def test_a_template_that_cannot_start_says_what_the_runtime_said_and_leave
     layer = tmp_path / "broken" / "rootfs"
     layer.mkdir(parents=True)
     (layer / ".sandlot").write_text("a file where the agent's folder should be")
-    with pytest.raises(Unavailable, match="its runtime says: (?!nothing)"):
+    with pytest.raises(Unavailable, match=r"its runtime says: (?!nothing)"):
         await node.create(replace(spec, rootfs=RootFs((layer,))))
     await node.drain()
     assert not [trace for trace in traces(settings) if spec.id in trace]
