@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sandlot import AsyncSandbox, SandboxError
+from sandlot import AsyncSandbox, CommandResult, SandboxError
 
 from .checks import Check, Ledger, Verdict
 from .clock import Clock
@@ -47,6 +47,8 @@ class Scene:
     program: str
     limits: Limits
     host: Host
+    watch: Watch
+    started: float
     sandbox_checks: list[Check] = field(default_factory=list)
     host_checks: list[Check] = field(default_factory=list)
 
@@ -128,14 +130,14 @@ class Attacks:
                 await sandbox.commands.run("true", check=True)
             program = (PROGRAMS / attack.program).read_text()
             await sandbox.files.write(attack.program, program)
-            scene = Scene(sandbox, attack.program, attack.limits, self._host)
             started = time.monotonic()
+            scene = Scene(sandbox, attack.program, attack.limits, self._host, self._watch, started)
             try:
                 await attack.run(scene)
             except SandboxError as error:
                 scene.inside("the sandbox can be asked", False, f"{type(error).__name__}: {error.message}")
             seconds = time.monotonic() - started
-            measured = await self._watch.since(started, attack.limits)
+            measured = await self._watch.since(started, sandbox.id, attack.limits)
         shown = [measured[name] for name in attack.shows]
         hidden = [check for name, check in measured.items() if name not in attack.shows and not check.passed]
         self._ledger.add(
@@ -198,25 +200,15 @@ async def _wipe(scene: Scene) -> None:
 
 
 async def _fork_bomb(scene: Scene) -> None:
-    bomb = asyncio.create_task(
-        scene.sandbox.commands.run(["python3", scene.program], timeout=3, max_output=65536)
-    )
-    most = 0
-    while not bomb.done():
-        with suppress(SandboxError):
-            most = max(most, (await scene.sandbox.metrics()).processes)
-        await asyncio.sleep(0.2)
-    result = await bomb
+    result = await scene.sandbox.commands.run(["python3", scene.program], timeout=3, max_output=65536)
+    most = scene.watch.most_processes(scene.started, scene.sandbox.id)
+    limit = scene.limits.pids
+    # In gVisor a process inside is one or two of the host.
+    grew = most >= limit
     scene.inside(
-        "it met its limit",
-        0.5 * scene.limits.pids < most <= scene.limits.pids + 16,
-        f"{most} processes at most, limit {scene.limits.pids}",
+        "it grew to its limit", grew, f"grew to {f'its limit of {limit}' if grew else most} processes"
     )
-    scene.inside(
-        "it was killed",
-        result.exit_code != 0,
-        "killed at its deadline" if result.timed_out else f"killed, exit code {result.exit_code}",
-    )
+    scene.inside("it was killed", result.exit_code != 0, _killed(result))
     await _answers(scene)
 
 
@@ -229,11 +221,8 @@ async def _memory_hog(scene: Scene) -> None:
         0 < most <= scene.limits.memory_mib,
         f"got {most} MiB, limit {scene.limits.memory_mib}",
     )
-    scene.inside(
-        "it was killed",
-        result.exit_code != 0 and not result.timed_out,
-        "killed: out of memory" if result.oom else f"killed, exit code {result.exit_code}",
-    )
+    killed = result.exit_code != 0 and not result.timed_out
+    scene.inside("it was killed", killed, _killed(result))
     await _answers(scene)
 
 
@@ -243,7 +232,7 @@ async def _disk_filler(scene: Scene) -> None:
     mib = _number(said.get("mib"))
     scene.inside(
         "it met its limit",
-        0 < mib <= scene.limits.disk_mib,
+        0 < mib <= scene.limits.disk_mib + 16,
         f"wrote {mib} MiB, limit {scene.limits.disk_mib}",
     )
     scene.inside("it was told so", "space" in str(said.get("error")), f"“{said.get('error')}”")
@@ -338,6 +327,7 @@ ATTACKS = (
         "fork_bomb.py",
         _fork_bomb,
         ("processes", "neighbour"),
+        Limits(memory_mib=1024),
     ),
     Attack(
         "rm -rf /",
@@ -347,6 +337,11 @@ ATTACKS = (
         ("system", "templates"),
     ),
 )
+
+
+def _killed(result: CommandResult) -> str:
+    reason = "out of memory" if result.oom else "its time was up" if result.timed_out else ""
+    return f"killed: {reason}" if reason else f"ended with exit code {result.exit_code}"
 
 
 def _json(text: str) -> dict[str, Any]:

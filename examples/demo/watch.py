@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,13 +64,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class Sample:
-    """One moment: what all sandboxes take, what the host has free, how long a new process takes."""
+    """One moment: what each sandbox takes by its id, what the host has free, how long a new process takes."""
 
     at: float
-    memory_mib: int
+    memory_mib: dict[str, int]
+    processes: dict[str, int]
     free_mib: int
     disk_mib: int
-    processes: int
     spawn: float
 
 
@@ -101,6 +102,7 @@ class Watch:
     async def __aenter__(self) -> Self:
         _plant(self._canaries)
         self._standing = await self._take()
+        self._samples.append(await asyncio.to_thread(self._measure, await _spawn_time()))
         self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._talk())]
         return self
 
@@ -112,11 +114,11 @@ class Watch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         shutil.rmtree(self._canaries, ignore_errors=True)
 
-    async def since(self, start: float, limits: Limits) -> dict[str, Check]:
+    async def since(self, start: float, sandbox: str, limits: Limits) -> dict[str, Check]:
         """What happened to the host since ``start`` (monotonic): one check for each thing that could have."""
         now = await self._take()
         was = self._standing
-        samples = [sample for sample in self._samples if sample.at >= start] or self._samples[-1:]
+        samples = self._samples_since(start)
         answers = [answer for answer in self._answers if answer.at >= start] or self._answers[-1:]
         return {
             "canaries": _same("canary files are as they were", was.canaries, now.canaries, "canaries"),
@@ -129,11 +131,20 @@ class Watch:
             "kernel": _same("kernel settings are as they were", was.kernel, now.kernel, "kernel settings"),
             "mounts": self._mounts(was, now),
             "listeners": self._listeners(),
-            "memory": self._memory(samples, limits),
-            "processes": self._processes(samples, limits),
+            "memory": self._memory(samples, sandbox, limits),
+            "processes": self._processes(samples, sandbox, limits),
             "disk": self._disk(samples, limits),
             "neighbour": self._answered(answers),
         }
+
+    def most_processes(self, start: float, sandbox: str) -> int:
+        """How many processes of the host the sandbox had at its most since ``start``."""
+        return max(sample.processes.get(sandbox, 0) for sample in self._samples_since(start))
+
+    def _samples_since(self, start: float) -> list[Sample]:
+        """Those since, and the last one before."""
+        later = [sample for sample in self._samples if sample.at >= start]
+        return [*self._samples[: -len(later) or None][-1:], *later]
 
     def _system(self, was: Standing, now: Standing) -> Check:
         gone = sorted(was.system - now.system)
@@ -152,28 +163,28 @@ class Watch:
         return Check("the host's mounts are the same", not changed, text)
 
     def _listeners(self) -> Check:
-        found = sorted(_listening(_members(self._cgroup)))
+        found = sorted(_listening(set().union(*_members(self._cgroup).values())))
         text = f"a sandbox LISTENS on {', '.join(found[:3])}" if found else "no listener"
         return Check("no sandbox listens on the host", not found, text)
 
-    def _memory(self, samples: list[Sample], limits: Limits) -> Check:
-        more = max(sample.memory_mib for sample in samples) - samples[0].memory_mib
+    def _memory(self, samples: list[Sample], sandbox: str, limits: Limits) -> Check:
+        most = max(sample.memory_mib.get(sandbox, 0) for sample in samples)
         free = min(sample.free_mib for sample in samples)
         allowed = int(1.25 * limits.memory_mib) + _SPARE_MIB
         return Check(
             f"it took less than {allowed} MiB of memory, and some stayed free",
-            more < allowed and free > 0,
-            f"memory +{max(more, 0)} MiB at most, {free:,} MiB stayed free",
+            most < allowed and free > 0,
+            f"took {most} MiB at most, {free:,} MiB stayed free",
         )
 
-    def _processes(self, samples: list[Sample], limits: Limits) -> Check:
-        more = max(sample.processes for sample in samples) - samples[0].processes
+    def _processes(self, samples: list[Sample], sandbox: str, limits: Limits) -> Check:
+        most = max(sample.processes.get(sandbox, 0) for sample in samples)
         allowed = 2 * limits.pids + _SPARE_PROCESSES
         slowest = max(sample.spawn for sample in samples)
         return Check(
-            f"fewer than {allowed} processes more, and others can start",
-            more < allowed and slowest < float("inf"),
-            f"+{max(more, 0)} processes at most, others start in {1000 * slowest:.0f} ms",
+            f"it took fewer than {allowed} processes, and others can start",
+            most < allowed and slowest < float("inf"),
+            f"took {most} processes at most, others start in {1000 * slowest:.0f} ms",
         )
 
     def _disk(self, samples: list[Sample], limits: Limits) -> Check:
@@ -202,10 +213,10 @@ class Watch:
     def _measure(self, spawn: float) -> Sample:
         return Sample(
             time.monotonic(),
-            sum(_numbers(self._cgroup, "memory.usage_in_bytes", "memory.current")) // MIB,
+            _memory_mib(self._cgroup),
+            {sandbox: len(processes) for sandbox, processes in _members(self._cgroup).items()},
             _available_mib(),
             _allocated(self._data) // MIB,
-            len(_members(self._cgroup)),
             spawn,
         )
 
@@ -274,28 +285,30 @@ def _mounts() -> Iterator[str]:
 
 
 def _control_groups(name: str) -> Iterator[Path]:
-    """The sandboxes' control groups below ``name``, in every hierarchy."""
+    """The sandboxes' control groups below ``name``, in every hierarchy; each is called as its sandbox."""
     for root in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         if (root / name).is_dir():
             yield from (path for path in (root / name).iterdir() if path.is_dir())
 
 
-def _members(cgroup: str) -> set[str]:
-    """Every process that belongs to a sandbox."""
-    found: set[str] = set()
+def _members(cgroup: str) -> defaultdict[str, set[str]]:
+    """The processes of each sandbox."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
     for group in _control_groups(cgroup):
         for path in group.rglob("cgroup.procs"):
             with suppress(OSError):
-                found |= set(path.read_text().split())
+                found[group.name] |= set(path.read_text().split())
     return found
 
 
-def _numbers(cgroup: str, *files: str) -> Iterator[int]:
-    """What a control group's file says, for each sandbox. Names of files differ between versions 1 and 2."""
+def _memory_mib(cgroup: str) -> dict[str, int]:
+    """What each sandbox has of the host's memory; the file's name differs between control groups 1 and 2."""
+    found = {}
     for group in _control_groups(cgroup):
-        for file in files:
+        for file in ("memory.usage_in_bytes", "memory.current"):
             with suppress(OSError):
-                yield int((group / file).read_text())
+                found[group.name] = int((group / file).read_text()) // MIB
+    return found
 
 
 def _listening(processes: set[str]) -> Iterator[str]:
