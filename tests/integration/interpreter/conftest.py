@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -98,6 +99,16 @@ def interpreter_in(guest: LocalGuest, cwd: Path, limits: Limits = Limits()) -> I
         env={"HOME": str(cwd), "FROM_SANDBOX": "yes"},
         limits=limits,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages() -> None:
+    """What the kernel and these tests import. Without it nothing here can pass, and should not seem to."""
+    names = ["IPython", "PIL", "matplotlib", "numpy", "pandas", "plotly", "sympy"]
+    code = f"import importlib.util as u; print(*[n for n in {names} if u.find_spec(n) is None])"
+    missing = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    if missing:
+        pytest.fail(f"{PYTHON} lacks {missing}: install the dev extra, or name another SANDLOT_KERNEL_PYTHON")
 
 
 @pytest.fixture
