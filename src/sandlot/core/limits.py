@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -56,7 +55,7 @@ class Settled:
 
 def settle(request: CreateSandbox, limits: Limits) -> Settled:
     """Fill in defaults; raises InvalidArgument naming the field, what was asked and what is allowed."""
-    check_pairs("env", request.env)
+    check_env(request.env)
     check_pairs("metadata", request.metadata)
     if request.timeout_s is not None:
         check_timeout(request.timeout_s, limits)
@@ -85,11 +84,19 @@ def check_timeout(timeout_s: float, limits: Limits) -> None:
 
 def check_range(field: str, value: float, low: float, high: float) -> None:
     """Raises InvalidArgument where ``value`` is not a number from ``low`` to ``high``."""
-    if not math.isfinite(value) or not low <= value <= high:
-        raise InvalidArgument(f"{field} must be from {low:g} to {high:g}, not {value:g}")
+    # Compared first: an integer may be too large for a float, NaN compares false.
+    if not low <= value <= high:
+        raise InvalidArgument(
+            f"{field} must be from {_plainly(low)} to {_plainly(high)}, not {_plainly(value)}"
+        )
 
 
-def check_pairs(field: str, pairs: Mapping[str, str]) -> None:
+def check_env(env: Mapping[str, str]) -> None:
+    """Bounds for environment variables; odd bytes may come as lone surrogates. Raises InvalidArgument."""
+    check_pairs("env", env, errors="surrogateescape")
+
+
+def check_pairs(field: str, pairs: Mapping[str, str], *, errors: str = "strict") -> None:
     """Bounds for environment variables and metadata. Raises InvalidArgument."""
     if len(pairs) > MAX_PAIRS or sum(len(k) + len(v) for k, v in pairs.items()) > MAX_PAIRS_BYTES:
         raise InvalidArgument(
@@ -100,3 +107,17 @@ def check_pairs(field: str, pairs: Mapping[str, str]) -> None:
             raise InvalidArgument(
                 f"{field}: the name {name!r} is empty or holds '=' or NUL, or its value NUL"
             )
+        try:
+            f"{name}={value}".encode(errors=errors)
+        except UnicodeEncodeError:
+            raise InvalidArgument(
+                f"{field}: {name!r} or its value holds a lone surrogate; it must be Unicode text"
+            ) from None
+
+
+def _plainly(number: float) -> str:
+    """Without an exponent where people would write none."""
+    try:
+        return f"{number:.15g}"
+    except OverflowError:
+        return "an integer that large"

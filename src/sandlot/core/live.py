@@ -8,14 +8,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from sandlot.core.interpreter import KERNEL_TAG, Interpreter
-from sandlot.core.limits import check_pairs, check_range
+from sandlot.core.limits import check_env, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
 from sandlot.node import NodeSandbox
 from sandlot.node.agent import GuestAgent, Process, ProcessInfo, PtySize, SpawnSpec
 
 _SHELLS = ("/bin/bash", "/bin/sh")
-MAX_COMMAND_BYTES = 1024 * 1024
+MAX_COMMAND_BYTES = 192 * 1024
+MAX_ARGUMENT_BYTES = 128 * 1024 - 1
+"""The kernel's own limit for one argument (MAX_ARG_STRLEN of Linux, less its NUL)."""
+MAX_TAG_BYTES = 200
 MAX_COMMAND_TIMEOUT_S = 30 * 24 * 3600.0
 
 
@@ -159,14 +162,20 @@ def _check(request: StartCommand, args: list[str]) -> None:
         raise InvalidArgument("the command is empty")
     if any("\0" in arg for arg in args):
         raise InvalidArgument("a command must not hold NUL")
-    if sum(len(arg) for arg in args) > MAX_COMMAND_BYTES:
+    sizes = [_bytes(arg) for arg in args]
+    if max(sizes) > MAX_ARGUMENT_BYTES or sum(sizes) > MAX_COMMAND_BYTES:
         raise InvalidArgument(
-            f"a command may be at most {MAX_COMMAND_BYTES} bytes long; write it to a file and run that"
+            f"a command may be at most {MAX_COMMAND_BYTES} bytes long, and each word of it"
+            f" {MAX_ARGUMENT_BYTES}; write it to a file and run that, or send it as input"
         )
     if request.timeout_s is not None:
         check_range("timeout_s", request.timeout_s, 0.001, MAX_COMMAND_TIMEOUT_S)
-    if request.tag.startswith(KERNEL_TAG) or len(request.tag) > 200:
+    if request.tag.startswith(KERNEL_TAG) or _bytes(request.tag) > MAX_TAG_BYTES:
         raise InvalidArgument(
-            f"tag may be at most 200 characters long and must not begin with {KERNEL_TAG!r}"
+            f"tag may be at most {MAX_TAG_BYTES} bytes long and must not begin with {KERNEL_TAG!r}"
         )
-    check_pairs("env", request.env)
+    check_env(request.env)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))

@@ -13,7 +13,7 @@ from sandlot.core.interpreter.kernel import Kernel
 from sandlot.core.interpreter.protocol import ContextSettings
 from sandlot.core.interpreter.session import Limits, Session
 from sandlot.core.interpreter.spawner import Spawner
-from sandlot.core.limits import check_pairs
+from sandlot.core.limits import check_env
 from sandlot.core.tasks import Tasks
 from sandlot.errors import InvalidArgument, LimitExceeded, NotFound
 
@@ -70,7 +70,7 @@ class Interpreter:
         What the code itself does wrong, running too long or too much output, is an ErrorEvent.
         """
         env = dict(env or {})
-        check_pairs("env", env)
+        check_env(env)
         self._check_code(code)
         if timeout is not None and not timeout > 0:
             raise InvalidArgument(f"timeout must be more than 0 seconds, not {timeout}")
@@ -88,7 +88,7 @@ class Interpreter:
     ) -> Context:
         """Raises InvalidArgument, LimitExceeded, NotFound when ``cwd`` does not exist."""
         env = dict(env or {})
-        check_pairs("env", env)
+        check_env(env)
         self._check_language(language)
         session = self._add(secrets.token_hex(8), language, ContextSettings(cwd or self._cwd, env))
         try:

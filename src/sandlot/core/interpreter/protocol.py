@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from sandlot.core.interpreter.events import CodeEvent, ErrorEvent, Result, Stderr, Stdout
-from sandlot.core.limits import check_pairs
+from sandlot.core.limits import check_env
 from sandlot.errors import GuestError, InvalidArgument
 
 PROTOCOL = 1
@@ -113,7 +114,7 @@ def settings_of(pong: Pong) -> ContextSettings | None:
     """None where the kernel has lost or spoilt what was kept with it."""
     try:
         settings = _settings.decode(pong.context)
-        check_pairs("env", settings.env)
+        check_env(settings.env)
     except (*_MALFORMED, InvalidArgument):
         return None
     return settings if len(settings.cwd) <= _PATH_LIMIT else None
@@ -160,7 +161,11 @@ def run(id: str, code: str, env: Mapping[str, str]) -> bytes:
 
 
 def _line(request: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(request) + b"\n"
+    try:
+        return msgspec.json.encode(request) + b"\n"
+    except UnicodeEncodeError:
+        # An environment's odd bytes, as lone surrogates: they have no UTF-8, but JSON can escape them.
+        return json.dumps(msgspec.to_builtins(request)).encode() + b"\n"
 
 
 def _structure(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
