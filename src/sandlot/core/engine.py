@@ -131,6 +131,7 @@ class Engine:
 
         Raises NotFound. Returns when nothing of it runs any more.
         """
+        await self.get(id)
         if (running := self._kills.get(id)) is None:
             running = self._tasks.spawn(self._kill(id, reason), name=f"kill {id}")
             self._kills[id] = running

@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from sandlot.errors import SandlotError
+
 _log = structlog.get_logger(__name__)
 
 
@@ -33,4 +35,12 @@ class Tasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("background task failed", task=task.get_name(), exc_info=error)
+            _tell(task.get_name(), error)
+
+
+def _tell(name: str, error: BaseException) -> None:
+    if isinstance(error, SandlotError):
+        # Foreseen, and whoever waits for the task is told: no bug to be traced.
+        _log.warning("background task failed", task=name, code=error.code, reason=error.message)
+    else:
+        _log.error("background task failed", task=name, exc_info=error)
