@@ -13,6 +13,7 @@ from sandlot.doors.native import events
 from sandlot.doors.native.described import IN_SANDBOX, failures, lines, raw_body
 from sandlot.doors.native.door import engine_of, routes
 from sandlot.doors.native.models import (
+    MAX_OFFSET,
     CommandAnswer,
     CommandBody,
     CommandId,
@@ -77,9 +78,15 @@ async def follow_command(
     command_id: CommandId,
     stdout_from: Annotated[
         int | None,
-        Query(ge=0, description="Offset to begin at; 0 is the oldest byte kept. Default: from now on."),
+        Query(
+            ge=0,
+            le=MAX_OFFSET,
+            description="Offset to begin at; 0 is the oldest byte kept. Default: from now on.",
+        ),
     ] = None,
-    stderr_from: Annotated[int | None, Query(ge=0, description="The same for error output.")] = None,
+    stderr_from: Annotated[
+        int | None, Query(ge=0, le=MAX_OFFSET, description="The same for error output.")
+    ] = None,
 ) -> Response:
     """Follow a command's output: after a lost connection, or that of a background command."""
     live = await engine_of(request).live(sandbox_id)

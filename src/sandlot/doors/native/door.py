@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -74,9 +75,11 @@ class NativeRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_json = self.body_field is not None
+        known = frozenset(parameter.alias for parameter in self.dependant.query_params)
 
         async def admitted(request: Request) -> Response:
             await admit(request)
+            _check_query(request, known)
             door = door_of(request)
             scope = request.scope
             if takes_json:
@@ -90,6 +93,15 @@ class NativeRoute(APIRoute):
                 raise await explained(request, error) from error
 
         return admitted
+
+
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    """A misspelt parameter is not left out in silence: it may be the one that makes the request harmless."""
+    for name in request.query_params:
+        if name not in known:
+            raise RequestValidationError(
+                [{"type": "extra_forbidden", "loc": ("query", name), "msg": "", "known": known}]
+            )
 
 
 def _as_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.routing import Match
 
 from sandlot.doors.encoding import Json
 from sandlot.errors import (
@@ -125,7 +126,10 @@ async def _on_sandlot_error(connection: HTTPConnection, error: SandlotError) -> 
 async def _on_http_error(connection: HTTPConnection, error: HTTPException) -> Response:
     code = _HTTP_CODES.get(error.status_code, http.HTTPStatus(error.status_code).name.lower())
     body = ErrorBody(ErrorDetail(code, _http_message(connection, error)))
-    return _response(body, error.status_code, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers = {"allow": _allowed(connection)}
+    return _response(body, error.status_code, headers)
 
 
 def _http_message(connection: HTTPConnection, error: HTTPException) -> str:
@@ -134,13 +138,28 @@ def _http_message(connection: HTTPConnection, error: HTTPException) -> str:
         return "the body is not valid UTF-8; send JSON encoded as UTF-8"
     if isinstance(error.__cause__, RecursionError):
         return "the body is nested too deeply"
+    if error.status_code == 400 and isinstance(error.__cause__, ValueError):
+        return f"the body cannot be read as JSON: {error.__cause__}"
     if error.status_code == 404:
         return f"no such address: {path}; the API begins at /v1 and is described at /docs"
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
-        hint = f"; allowed here: {allowed}" if allowed else ""
-        return f"{connection.scope['method']} is not possible at {path}{hint}"
+        return f"{connection.scope['method']} is not possible at {path}; allowed here: {_allowed(connection)}"
     return str(error.detail)
+
+
+def _allowed(connection: HTTPConnection) -> str:
+    """Of all routes: the framework names those of the first one that has the address."""
+    asked = {
+        name: connection.scope[name] for name in ("type", "path", "root_path", "headers", "query_string")
+    }
+    return ", ".join(
+        method
+        for method in ("GET", "HEAD", "PUT", "POST", "DELETE")
+        if any(
+            route.matches({**asked, "method": method})[0] is Match.FULL
+            for route in connection.app.router.routes
+        )
+    )
 
 
 async def _on_validation_error(connection: HTTPConnection, error: RequestValidationError) -> Response:
@@ -163,7 +182,9 @@ def _problem(item: Mapping[str, Any], connection: HTTPConnection) -> tuple[str, 
     if item["type"] == "missing":
         return field, f"needed in the {source}"
     if item["type"] == "extra_forbidden":
-        return field, f"unknown field{_did_you_mean(str(path[-1]), _known_fields(connection))}"
+        kind = "parameter" if source == "query" else "field"
+        known = item.get("known") or _known_fields(connection)
+        return field, f"unknown {kind}{_did_you_mean(str(path[-1]), known)}"
     return field, _plain(item["msg"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -14,6 +15,7 @@ from sandlot.doors.native import events
 from sandlot.doors.native.described import IN_SANDBOX, failures, lines, raw, raw_body
 from sandlot.doors.native.door import engine_of, routes
 from sandlot.doors.native.models import (
+    MAX_OFFSET,
     CopyBody,
     FileAnswer,
     FilesAnswer,
@@ -28,6 +30,7 @@ from sandlot.node.agent import FileInfo, WatchEvent
 
 router = routes("/v1/sandboxes/{sandbox_id}/files", "files")
 
+_OCTAL = re.compile("0?[0-7]{1,4}")
 BINARY = "application/octet-stream"
 PathParam = Annotated[str, Query(description="A path in the sandbox.", examples=["notes/today.txt"])]
 UserParam = Annotated[
@@ -41,8 +44,10 @@ async def read_file(
     sandbox_id: SandboxId,
     path: PathParam,
     user: UserParam = None,
-    offset: Annotated[int, Query(ge=0, description="First byte.")] = 0,
-    length: Annotated[int | None, Query(ge=0, description="Most bytes. Default: to the end.")] = None,
+    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="First byte.")] = 0,
+    length: Annotated[
+        int | None, Query(ge=0, le=MAX_OFFSET, description="Most bytes. Default: to the end.")
+    ] = None,
 ) -> Response:
     """A file's bytes. The header `X-Sandlot-File` has what `stat` says, as JSON."""
     live, target, user = await _at(request, sandbox_id, path, user)
@@ -198,13 +203,9 @@ def exact_path(request: Request, path: str) -> str:
 
 def octal(text: str) -> int:
     """Permission bits. Raises InvalidArgument."""
-    try:
-        bits = int(text, 8)
-    except ValueError:
-        bits = -1
-    if not 0 <= bits <= 0o7777:
+    if not _OCTAL.fullmatch(text):
         raise InvalidArgument(f"mode: {text!r} is not octal permissions such as 0644")
-    return bits
+    return int(text, 8)
 
 
 def file_answer(info: FileInfo) -> FileAnswer:

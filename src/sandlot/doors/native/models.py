@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -33,8 +33,14 @@ CommandId = Annotated[int, Path(ge=0, description="A command's id, as its start 
 ContextId = Annotated[str, Path(max_length=64, description="A context's id.")]
 
 
+MAX_OFFSET: Final = (1 << 63) - 1
+"""The largest offset into a file or a stream; the guest counts in 64 bits."""
+
+
 class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    """A body. JSON has types, so ``"5"`` is no number and ``1`` is no truth."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Answer(BaseModel):
@@ -61,7 +67,9 @@ class CreateSandboxBody(Request):
 
     template: str = Field("base", max_length=128, description="Name of a template, see `GET /v1/templates`.")
     isolation: Tier | None = Field(
-        None, description="The isolation tier. Default: the server's, `gvisor`. Never downgraded silently."
+        None,
+        strict=False,
+        description="The isolation tier. Default: the server's, `gvisor`. Never downgraded silently.",
     )
     cpus: float | None = Field(None, description="Processors, fractions allowed.", examples=[1.0])
     memory_mib: int | None = Field(None, description="Memory limit, MiB.", examples=[1024])

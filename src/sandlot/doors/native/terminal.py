@@ -17,7 +17,7 @@ from sandlot.core.model import StartCommand
 from sandlot.doors.native import errors, events
 from sandlot.doors.native.commands import exit_line
 from sandlot.doors.native.door import admit, door_of, engine_of, explained
-from sandlot.doors.native.models import Request, check_sandbox_id
+from sandlot.doors.native.models import MAX_OFFSET, Request, check_sandbox_id
 from sandlot.doors.streaming import FAREWELL_S, stopping
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandlotError
 from sandlot.node.agent import Exit, Process
@@ -37,7 +37,7 @@ CLOSE_RESTART: Final = 1012
 class TerminalQuery(Request):
     """The query of the WebSocket's address."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=False)
 
     rows: int = Field(24, ge=1, le=MAX_SIZE)
     cols: int = Field(80, ge=1, le=MAX_SIZE)
@@ -45,8 +45,11 @@ class TerminalQuery(Request):
     user: str | None = None
     command: str | None = None
     command_id: int | None = Field(None, ge=0)
-    start: int | None = Field(None, ge=0, alias="from")
+    start: int | None = Field(None, ge=0, le=MAX_OFFSET, alias="from")
     api_key: str | None = None
+
+
+_PARAMETERS: Final = frozenset(field.alias or name for name, field in TerminalQuery.model_fields.items())
 
 
 class _Resize(msgspec.Struct, tag_field="type", tag="resize", forbid_unknown_fields=True):
@@ -79,7 +82,9 @@ def _query(params: Mapping[str, str]) -> TerminalQuery:
     try:
         return TerminalQuery.model_validate(dict(params))
     except ValidationError as error:
-        problems = [problem | {"loc": ("query", *problem["loc"])} for problem in error.errors()]
+        problems = [
+            problem | {"loc": ("query", *problem["loc"]), "known": _PARAMETERS} for problem in error.errors()
+        ]
         raise RequestValidationError(problems) from None
 
 
