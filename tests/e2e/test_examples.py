@@ -1,8 +1,8 @@
 """Every example is run as it stands: those in the SDK's docstrings, and those in README.md and docs/.
 
-The convention: a fence that begins with ```python is a program. In a docstring it finds ``sandbox``, a sandbox
-of its own. On a page the blocks are one program, from top to bottom, with ``sandbox`` there too. ``await`` is
-allowed.
+The convention: a fence that begins with ```python is a program. In a docstring it finds ``sandbox``, one of
+its own. On a page the blocks are one program, from top to bottom, with ``sandbox`` there too. ``await``
+works.
 """
 
 from __future__ import annotations

@@ -150,7 +150,9 @@ class Stub:
     # ── life ──
 
     def start(self) -> None:
-        config = uvicorn.Config(self.app, port=self.port, log_level="error", ws="websockets-sansio")
+        config = uvicorn.Config(
+            self.app, port=self.port, log_level="critical", ws="websockets-sansio", lifespan="off"
+        )
         self._server = uvicorn.Server(config)
         ready = threading.Event()
         startup = self._server.startup

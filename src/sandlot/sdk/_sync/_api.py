@@ -107,8 +107,7 @@ class Api:
         """The bytes of a GET, as they come."""
         response = self.send("GET", path, params=params, timeout=timeout, stream=True)
         try:
-            for chunk in response.iter_raw():
-                yield chunk
+            yield from response.iter_raw()
         except httpx.TransportError as error:
             raise ServerUnavailableError(f"the transfer from {self.endpoint.url} broke: {error}") from error
         finally:

@@ -134,8 +134,7 @@ class Files:
         """
         params = {"path": path, "offset": offset or None, "length": length, "user": user}
         with closing(self._api.read(self._route("files"), params=params)) as data:
-            for chunk in data:
-                yield chunk
+            yield from data
 
     def write(
         self,
