@@ -219,9 +219,18 @@ class Engine:
             await self._node.destroy(sandbox.id)
             await self._end(sandbox.id, State.FAILED, "failed", _describe(error))
             raise
-        self._enter(started, node_sandbox)
+        live = self._enter(started, node_sandbox)
         self._arm(sandbox.id, timeout_s)
+        if "python" in sandbox.guest.kernels:
+            self._tasks.spawn(self._warm(live), name=f"warm {sandbox.id}")
         return started
+
+    async def _warm(self, live: LiveSandbox) -> None:
+        """Start the interpreter while its user still thinks, so that the first line of code need not wait."""
+        try:
+            await live.interpreter.warm()
+        except SandlotError as error:
+            _log.info("interpreter not warmed", sandbox=live.id, reason=error.message)
 
     async def _record_start(self, sandbox: Sandbox, timeout_s: float | None) -> Sandbox:
         started = replace(
