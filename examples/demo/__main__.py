@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sandlot import AsyncSandbox, SandboxError
+from sandlot import AsyncSandbox, AsyncServer, SandboxError
 from sandlot.images import Templates
 
 from . import dataset
@@ -37,7 +37,8 @@ from sandlot import Sandbox
 with Sandbox.create("code-interpreter") as sandbox:
     print(sandbox.run_code("sum(range(10))").text)
 """
-SERVE = "sandlot serve          # in another terminal; makes a key, which this machine's SDK and CLI find\n"
+# The first start makes a key, which the SDK and the CLI of this machine find by themselves.
+SERVE = ".venv/bin/sandlot serve    # in another terminal"
 
 
 class Demo:
@@ -71,6 +72,7 @@ class Demo:
         if task is not None:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        self._report.host(await AsyncServer().host())
         self._report.title("An agent's job: code that nobody reviewed, on real data")
         await Analyst(self._report, self._ledger, self._clock, OUT).work(files)
         self._report.title(
@@ -119,6 +121,7 @@ class Demo:
         self._report.times(self._clock)
         self._report.title("Now you")
         self._report.code(SERVE, "bash")
+        self._report.say("")
         self._report.code(NEXT, "python")
         failed = list(self._ledger.failures())
         self._report.say("")

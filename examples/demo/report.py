@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,6 +39,16 @@ class Report:
     def say(self, text: str) -> None:
         self._console.print(text)
 
+    def host(self, report: Mapping[str, Any]) -> None:
+        tiers = [
+            f"{tier['tier']}: {Path(tier['runtime']).name} {tier['version']}"
+            for tier in report["tiers"]
+            if tier["available"]
+        ]
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
+        machine = f"{os.cpu_count()} processors, {memory:.0f} GiB, Linux {platform.release()}"
+        self.say("; ".join([machine, *tiers]))
+
     def task(self, task: str) -> None:
         self._console.print(Text.assemble(("The task  ", "bold"), task))
 
@@ -56,7 +68,7 @@ class Report:
         if text.strip():
             self._console.print(_bounded(text))
         if error:
-            self._console.print(_bounded(error, style="red", lines=4))
+            self._console.print(_bounded(error, style="red", lines=7))
         self._console.print(Text(f"   │ {seconds:.2f} s", style="dim"))
 
     def answer(self, answer: Mapping[str, Any], expected: Mapping[str, Any], check: Check) -> None:

@@ -194,27 +194,38 @@ assert len(again) == len(table) and again.dep_delay.sum() == table.dep_delay.sum
 again.shape""",
     ),
     Step(
-        "The answer.",
+        "Put the figures into a file, and the answer into words.",
         """\
 import json
 
-def rounded(series):
-    return {key: round(float(value), 2) for key, value in series.items()}
+def first(series):
+    [(key, value)] = series.items()
+    return {str(key): round(float(value), 2)}
 
-late = arrived.arr_delay >= 15
-print(json.dumps({
+delay = table.groupby("hour").dep_delay.mean()
+cancelled = by_month.cancelled.mul(100)
+answer = {
     "flights": len(table),
     "cancelled": int((table.status == "cancelled").sum()),
     "diverted": int((table.status == "diverted").sum()),
-    "on_time_percent": round(float(100 * (1 - late.mean())), 2),
-    "worst_hour": rounded(table.groupby("hour").dep_delay.mean().nlargest(1)),
-    "worst_month_cancelled_percent": rounded(by_month.cancelled.mul(100).nlargest(1)),
-    "best_airline": rounded(on_time.nlargest(1)),
-    "worst_airline": rounded(on_time.nsmallest(1)),
+    "on_time_percent": round(float(100 * (arrived.arr_delay < 15).mean()), 2),
+    "worst_hour": first(delay.nlargest(1)),
+    "worst_month_cancelled_percent": first(cancelled.nlargest(1)),
+    "best_airline": first(on_time.nlargest(1)),
+    "worst_airline": first(on_time.nsmallest(1)),
     "delay_dry": round(float(table[table.precip == 0].dep_delay.mean()), 2),
     "delay_rain": round(float(table[table.precip > 0].dep_delay.mean()), 2),
     "flights_by_misfiled_planes": int(misfiled.sum()),
     "flights_with_invalid_tail_number": int(tails.isin(invalid).sum()),
-}, indent=1))""",
+}
+with open("answer.json", "w") as file:
+    json.dump(answer, file)
+
+best, worst = on_time.idxmax(), on_time.idxmin()
+print(f"{answer['on_time_percent']:.0f} % came in on time; {best} does best, {worst} worst.")
+print(f"Delay builds up over the day, to {delay.max():.0f} min at {delay.idxmax()} h: fly early.")
+print(f"Rain or snow costs {answer['delay_rain'] - answer['delay_dry']:.0f} min more, wind some.")
+print(f"{answer['cancelled']:,} flights never left, most in month {cancelled.idxmax()}.")
+print(f"The register of planes is wrong for {answer['flights_by_misfiled_planes']:,} flights.")""",
     ),
 )

@@ -285,10 +285,10 @@ def _mounts() -> Iterator[str]:
 
 
 def _control_groups(name: str) -> Iterator[Path]:
-    """The sandboxes' control groups below ``name``, in every hierarchy; each is called as its sandbox."""
-    for root in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
-        if (root / name).is_dir():
-            yield from (path for path in (root / name).iterdir() if path.is_dir())
+    """The sandboxes' control groups below ``name``, each called as its sandbox."""
+    for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"):
+        with suppress(FileNotFoundError):
+            yield from (path for path in Path(root, name).iterdir() if path.is_dir())
 
 
 def _members(cgroup: str) -> defaultdict[str, set[str]]:
@@ -302,10 +302,10 @@ def _members(cgroup: str) -> defaultdict[str, set[str]]:
 
 
 def _memory_mib(cgroup: str) -> dict[str, int]:
-    """What each sandbox has of the host's memory; the file's name differs between control groups 1 and 2."""
+    """What each sandbox had of the host's memory at its most, or has now where the kernel keeps no record."""
     found = {}
     for group in _control_groups(cgroup):
-        for file in ("memory.usage_in_bytes", "memory.current"):
+        for file in ("memory.current", "memory.peak", "memory.max_usage_in_bytes"):
             with suppress(OSError):
                 found[group.name] = int((group / file).read_text()) // MIB
     return found
