@@ -5,18 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_STYLES = {"running": "green", "failed": "red", "killed": "dim", "creating": "yellow", "killing": "yellow"}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -51,32 +46,18 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=column == "ID", overflow="fold")
-    for row in rows:
-        cells = [shown("-" if cell is None else str(cell)) for cell in row]
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
-    return table
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines, the first of them the heading. Not Rich's, which takes longer to load than `ls` to answer."""
+    cells = [[shown("-" if cell is None else str(cell)) for cell in row] for row in (columns, *rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(columns))]
+    return ["   ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    from rich.console import Console
-
-    # Nothing may be cut where a program reads it.
-    width = None if sys.stdout.isatty() else 1000
-    console = Console(width=width, highlight=False)
-    table = make_table(columns, rows)
-    if width is None:
-        console.print(table)
-        return
-    with console.capture() as captured:
-        console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    heading, *lines = table(columns, rows)
+    typer.secho(heading, bold=True)
+    for line in lines:
+        typer.echo(line)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -271,7 +271,7 @@ def stats(
     json: Json = False,
 ) -> None:
     """Show what sandboxes use."""
-    from sandlot.cli.output import as_json, make_table, print_table
+    from sandlot.cli.output import as_json, print_table, table
 
     chosen = [find(id) for id in ids or []]
     before: dict[str, Metrics] = {}
@@ -283,12 +283,14 @@ def stats(
         print_table(_STATS, _stats_rows(now, before))
         return
     from rich.live import Live
+    from rich.text import Text
 
-    with Live(make_table(_STATS, _stats_rows(now, before)), auto_refresh=False) as live:
+    with Live(auto_refresh=False) as live:
         while True:
+            lines = table(_STATS, _stats_rows(now, before))
+            live.update(Text("\n".join(lines), no_wrap=True), refresh=True)
             time.sleep(_WATCH_S)
             before, now = now, _measure(chosen)
-            live.update(make_table(_STATS, _stats_rows(now, before)), refresh=True)
 
 
 _STATS = ("ID", "CPU", "MEMORY", "DISK", "RECEIVED", "SENT", "PROCESSES")
