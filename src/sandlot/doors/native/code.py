@@ -43,7 +43,8 @@ async def run_code(request: Request, sandbox_id: SandboxId, body: CodeBody) -> R
 async def create_context(request: Request, sandbox_id: SandboxId, body: ContextBody) -> ContextAnswer:
     """An interpreter of its own, beside the language's common one."""
     live = await engine_of(request).live(sandbox_id)
-    context = await live.interpreter.create_context(language=body.language, cwd=body.cwd, env=body.env)
+    cwd = live.path(body.cwd) if body.cwd else None
+    context = await live.interpreter.create_context(language=body.language, cwd=cwd, env=body.env)
     return _answer(context)
 
 

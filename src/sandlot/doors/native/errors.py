@@ -139,7 +139,7 @@ def _http_message(connection: HTTPConnection, error: HTTPException) -> str:
     if isinstance(error.__cause__, RecursionError):
         return "the body is nested too deeply"
     if error.status_code == 400 and isinstance(error.__cause__, ValueError):
-        return f"the body cannot be read as JSON: {error.__cause__}"
+        return "the body holds an integer of more digits than can be read"
     if error.status_code == 404:
         return f"no such address: {path}; the API begins at /v1 and is described at /docs"
     if error.status_code == 405:
