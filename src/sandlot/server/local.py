@@ -56,7 +56,10 @@ class LocalServer:
         }
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "sandlot.cli.main", "serve"]
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            # A group of its own: a Ctrl-C at the terminal is for whoever must stop the server in good order.
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, process_group=0
+            )
         self._wait_ready()
 
     def stop(self) -> None:
