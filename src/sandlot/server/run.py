@@ -36,13 +36,14 @@ from sandlot.server.settings import Settings
 _log = structlog.get_logger(__name__)
 
 KIB: Final = 1024
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: its terminal was closed
 MAX_MESSAGE_BYTES: Final = 1024 * KIB
 PING_S: Final = 20.0
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM. The exit status: 0 after a stop that was asked for, 1 after a failure.
+    """Serve until a signal says stop. The exit status: 0 after a stop that was asked for, 1 after a failure.
 
     The first signal stops gracefully: nothing new is let in, streams are told why they end, sandboxes go on.
     The second, or ``stop_timeout_s``, ends the process at once; the next start finds everything all the same.
@@ -110,9 +111,7 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         # uvicorn would raise the signals anew when it is done; a stop that was asked for is a success.
-        before = {
-            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.signal(number, self.handle_exit) for number in _STOPS}
         try:
             yield
         finally:

@@ -110,7 +110,7 @@ async def test_it_says_where_it_listens_and_its_first_key_once(tmp_path: Path) -
         assert kept["api_key"] not in again.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_stop_tells_streams_why_and_is_a_success(tmp_path: Path, number: signal.Signals) -> None:
     with process(tmp_path) as server:
         server.said_until("Ready")
