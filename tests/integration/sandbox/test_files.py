@@ -142,3 +142,8 @@ def test_watch_sees_what_happens_below(sandbox: Sandbox) -> None:
                 break
     assert ("create", "sub") in seen
     assert ("remove", "f") in seen
+
+
+def test_links_are_listed_without_a_complaint(sandbox: Sandbox) -> None:
+    listed = sandbox.commands.run(["ls", "-la", "/"], user="root")
+    assert (listed.exit_code, listed.stderr) == (0, "")

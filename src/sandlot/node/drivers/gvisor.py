@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sandlot.node import syscalls
 from sandlot.node.cgroups import Cgroup, Limits
+from sandlot.node.drivers import attributes
 from sandlot.node.drivers.base import Launch, Started
 from sandlot.node.drivers.oci import Command, run_detached
 from sandlot.node.model import SandboxSpec
@@ -70,6 +71,7 @@ class GvisorDriver:
         syscalls.mount(meminfo, "/proc/meminfo", flags=syscalls.MS_BIND)
         if self._cover_sysctls:
             syscalls.mount("none", "/proc/sys/net", "tmpfs", syscalls.MS_RDONLY)
+        attributes.refuse()
 
 
 def offer_stubs_first(cgroup: Cgroup, sentry: int) -> None:
