@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "memory.h"
 
 static char port_text[16];
+static struct rlimit files_before;
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -69,6 +71,12 @@ char **environment_complete(char **given, const struct user *user, bool terminal
     }
     all[count] = NULL;
     return all;
+}
+
+void launch_open(void) {
+    if (getrlimit(RLIMIT_NOFILE, &files_before) < 0) return;
+    struct rlimit most = {files_before.rlim_max, files_before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &most);
 }
 
 static void reset_signals(void) {
@@ -144,6 +152,7 @@ static int run_child(void *argument) {
     const struct launch *launch = child->launch;
     child->stage = STAGE_SETUP;
     reset_signals();
+    if (files_before.rlim_max) setrlimit(RLIMIT_NOFILE, &files_before);
     if (launch->directory_fd >= 0 && fchdir(launch->directory_fd) < 0) goto failed;
     if (setsid() < 0 || !place_stdio(launch)) goto failed;
     if (launch->terminal && ioctl(0, TIOCSCTTY, 0) < 0) goto failed;

@@ -23,6 +23,8 @@ struct launch_failure {
     char message[512];
 };
 
+/* Lets the agent itself have as many open files as may be; programs start with the limit that there was. */
+void launch_open(void);
 /* The program runs in a session and process group of its own. -1 on failure. */
 pid_t launch(const struct launch *launch, struct launch_failure *failure);
 

@@ -12,6 +12,7 @@
 
 #include "conn.h"
 #include "job.h"
+#include "launch.h"
 #include "memory.h"
 #include "process.h"
 #include "sudo.h"
@@ -63,6 +64,7 @@ int main(int count, char **arguments) {
     char *secret = take_secret();
     if (port < 1 || port > 65535 || !secret) usage();
     umask(022);
+    launch_open();
     loop_open();
     memory_open();
     jobs_open();

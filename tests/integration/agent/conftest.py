@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -129,12 +130,13 @@ async def run(agent: GuestAgent, spec: SpawnSpec | str, **options: object) -> Re
         spec = SpawnSpec(["sh", "-c", spec], **options)  # type: ignore[arg-type]
     process = await agent.spawn(spec)
     streams = {"stdout": bytearray(), "stderr": bytearray()}
-    async for event in process:
-        if isinstance(event, Output):
-            assert event.offset == len(streams[event.stream])
-            streams[event.stream] += event.data
-        else:
-            return Result(bytes(streams["stdout"]), bytes(streams["stderr"]), event)
+    async with asyncio.timeout(120):
+        async for event in process:
+            if isinstance(event, Output):
+                assert event.offset == len(streams[event.stream])
+                streams[event.stream] += event.data
+            else:
+                return Result(bytes(streams["stdout"]), bytes(streams["stderr"]), event)
     raise AssertionError("no exit")
 
 

@@ -17,10 +17,11 @@ MIB = 1024 * 1024
 
 async def gather(process: Process) -> tuple[bytes, Exit]:
     data = bytearray()
-    async for event in process:
-        if isinstance(event, Exit):
-            return bytes(data), event
-        data += event.data
+    async with asyncio.timeout(120):
+        async for event in process:
+            if isinstance(event, Exit):
+                return bytes(data), event
+            data += event.data
     raise AssertionError("no exit")
 
 
@@ -291,9 +292,11 @@ async def test_a_terminal_is_one(agent: GuestAgent) -> None:
     await wait_for_output(process, b"40 120")
     await agent.write_stdin(process.id, b"\x03")
     await wait_for_output(process, b"caught")
-    await agent.write_stdin(process.id, b"true\n")
+    await agent.write_stdin(process.id, b"cat; echo ca''t ended\n")
     await agent.close_stdin(process.id)
-    assert (await gather(process))[1].code == 0
+    await wait_for_output(process, b"cat ended")
+    await agent.write_stdin(process.id, b"exit 5\n")
+    assert (await gather(process))[1].code == 5
 
 
 async def test_resizing_what_has_no_terminal_is_refused(agent: GuestAgent) -> None:
