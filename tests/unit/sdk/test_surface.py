@@ -30,6 +30,10 @@ def test_the_blocking_client_does_not_load_the_other() -> None:
     assert not loaded & {"sandlot.sdk._async.sandbox", "websockets", "pydantic", "fastapi", "sandlot.errors"}
 
 
+def test_the_server_does_not_carry_the_client() -> None:
+    assert not {name for name in loaded_by("import sandlot.server.run") if name.startswith("sandlot.sdk")}
+
+
 def test_every_name_can_be_imported_from_both_places() -> None:
     for name in sandlot.sdk.__all__:
         assert getattr(sandlot, name) is getattr(sandlot.sdk, name)
