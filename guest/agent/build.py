@@ -13,8 +13,8 @@ SOURCES = Path(__file__).resolve().parent
 BINARIES = SOURCES.parent.parent / "src" / "sandlot" / "node" / "agent" / "bin"
 FLAGS = (
     "-std=c11", "-D_GNU_SOURCE", "-Os", "-static", "-s", "-pthread",
-    "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
-    "-fno-sanitize=undefined",
+    "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror",
+    "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-fno-sanitize=undefined",
 )  # fmt: skip
 
 
