@@ -53,7 +53,7 @@ def output(tier: str, local: LocalServer) -> Row:
         sandbox.commands.run("true")
         before = resident_mib(local, "VmRSS")
         Path(f"/proc/{local.process.pid}/clear_refs").write_text("5")
-        command = sandbox.commands.start(f"head -c {OUTPUT_MIB}M /dev/zero", timeout=300)
+        command = sandbox.commands.start(f"head -c {OUTPUT_MIB}M /dev/zero", timeout=300, attach=True)
         received = sum(len(chunk.data) for chunk in command)
         if received != OUTPUT_MIB * 1024 * 1024:
             raise RuntimeError(f"{received} bytes of output arrived")

@@ -40,7 +40,7 @@ class PlainCopy:
     """Bytes over a bare connection to a program in the guest that writes and reads a file."""
 
     def __init__(self, sandbox: Sandbox, rounds: int) -> None:
-        self._address = sandbox.commands.run("hostname -i", check=True).stdout.split()[0]
+        self._address = sandbox.commands.run("hostname -I", check=True).stdout.split()[0]
         ways = "ud" * rounds
         self._peer = sandbox.commands.start(["python3", "-c", PEER, str(PORT), ways], timeout=3600)
         next(iter(self._peer))
