@@ -82,6 +82,10 @@ def configuration(
         "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
         "rlimits": [{"type": "RLIMIT_NOFILE", "hard": _open_files(), "soft": 1024}],
     }
+    if not container:
+        # gVisor's own pids controller forgets processes while many fork at once. This holds for every user but
+        # root, per user, and is what stops a fork bomb.
+        process["rlimits"].append({"type": "RLIMIT_NPROC", "hard": spec.pids, "soft": spec.pids})
     if container:
         linux["namespaces"].append({"type": "cgroup"})
         linux["seccomp"] = seccomp.profile()

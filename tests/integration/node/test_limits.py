@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from sandlot.errors import LimitExceeded
 from sandlot.node import NodeSandbox
-from tests.integration.node.conftest import MIB, Create, run
+from tests.integration.node.conftest import MIB, Create, Ran, run
 
 HOG = "kept = []\nwhile True: kept.append(bytearray(8 << 20))"
 TOUCH = "data = bytearray({mib} << 20)\nprint(len(data) >> 20)"
@@ -61,10 +62,19 @@ async def test_small_files_do_not_run_out_before_the_space_does(sandbox: NodeSan
 
 async def test_processes_past_the_limit_are_refused_and_the_sandbox_answers(create: Create) -> None:
     sandbox = await create(pids=32)
-    line = "for i in $(seq 200); do sleep 3 & done 2>/dev/null; wait; echo over"
-    ran = await run(sandbox.agent, line)
-    assert ran.exit.code != 0 or ran.out == "over\n"
-    assert (await run(sandbox.agent, "echo alive")).out == "alive\n"
+    full = await run(sandbox.agent, "for i in $(seq 200); do sleep 2 & done; wait")
+    assert "Cannot fork" in full.err or "Resource temporarily unavailable" in full.err
+    await sandbox.agent.ping()
+    assert (await _once_there_is_room(sandbox)).out == "alive\n"
+
+
+async def test_a_fork_bomb_stays_within_the_limit_and_ends_nothing_else(create: Create) -> None:
+    sandbox = await create(pids=48)
+    await run(sandbox.agent, "bash", "-c", ":(){ :|:& };:", user="1000:1000")
+    for _ in range(20):
+        assert (await sandbox.stats()).processes <= 48
+        assert sandbox.parts.cgroup.tasks() < sandbox.parts.limits.tasks_high
+    await sandbox.agent.ping(timeout=10)
 
 
 async def test_processor_time_is_bounded(create: Create) -> None:
@@ -86,3 +96,12 @@ async def test_what_it_uses_is_told(sandbox: NodeSandbox) -> None:
     assert stats.disk_limit_bytes == 512 * MIB
     assert 30 * MIB <= stats.disk_used_bytes < 60 * MIB
     assert stats.cpu_seconds > 0
+
+
+async def _once_there_is_room(sandbox: NodeSandbox) -> Ran:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await run(sandbox.agent, "echo alive")
+            except LimitExceeded:
+                await asyncio.sleep(0.1)
