@@ -83,9 +83,10 @@ def configuration(
         "rlimits": [{"type": "RLIMIT_NOFILE", "hard": _open_files(), "soft": 1024}],
     }
     if not container:
-        # gVisor's own pids controller forgets processes while many fork at once. This holds for every user but
-        # root, per user, and is what stops a fork bomb.
-        process["rlimits"].append({"type": "RLIMIT_NPROC", "hard": spec.pids, "soft": spec.pids})
+        # gVisor's own pids controller loses count while many fork at once. This holds for all users but root,
+        # for each by itself, and is what stops a fork bomb.
+        limit = {"type": "RLIMIT_NPROC", "hard": spec.pids, "soft": spec.pids}
+        process["rlimits"].append(limit)
     if container:
         linux["namespaces"].append({"type": "cgroup"})
         linux["seccomp"] = seccomp.profile()
