@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -91,16 +90,15 @@ class Demo:
     async def _watched(self) -> AsyncIterator[Attacks]:
         server = self._server
         layers = Templates(TEMPLATES).resolve("base").layers
-        with tempfile.TemporaryDirectory(prefix="sandlot-demo-", dir="/var/tmp") as folder:
-            canaries = Path(folder)
-            (canaries / CANARY_FILE).write_text(canary := secrets.token_hex(16))
-            known = (canary, self._planted, server.local.key)
-            async with (
-                await AsyncSandbox.create("base", timeout=900) as neighbour,
-                Watch(neighbour, canaries, layers, server.folder / "data", server.cgroup) as watch,
-                Host(canaries, server.local.port, server.local.process.pid, known) as host,
-            ):
-                yield Attacks(self._report, self._ledger, self._clock, watch, host)
+        canaries = server.canaries
+        (canaries / CANARY_FILE).write_text(canary := secrets.token_hex(16))
+        known = (canary, self._planted, server.local.key)
+        async with (
+            await AsyncSandbox.create("base", timeout=900) as neighbour,
+            Watch(neighbour, canaries, layers, server.folder / "data", server.cgroup) as watch,
+            Host(canaries, server.local.port, server.local.process.pid, known) as host,
+        ):
+            yield Attacks(self._report, self._ledger, self._clock, watch, host)
 
     def _clean(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -141,7 +139,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         return Demo(quick=options.quick).run()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     except (dataset.DatasetError, SandboxError, RuntimeError) as error:
         print(f"script/demo: {error}", file=sys.stderr)

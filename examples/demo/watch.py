@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import shutil
 import subprocess
 import time
 from collections import defaultdict
@@ -112,7 +111,6 @@ class Watch:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        shutil.rmtree(self._canaries, ignore_errors=True)
 
     async def since(self, start: float, sandbox: str, limits: Limits) -> dict[str, Check]:
         """What happened to the host since ``start`` (monotonic): one check for each thing that could have."""
