@@ -30,7 +30,7 @@ class DemoServer:
         self.local = LocalServer(self.folder, templates, **environment)
         self.instance = instance_of(self.folder / "data")
         # Where any user of a host could write, unlike below a checkout in root's home.
-        self.canaries = Path("/var/tmp", f"sandlot-demo-{self.instance}")
+        self.canaries = Path("/var/tmp", f"sandlot-demo-{self.instance}")  # noqa: S108 - made anew
         self._lock: IO[bytes] | None = None
         self._ready = False
 
