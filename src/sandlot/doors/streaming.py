@@ -8,10 +8,11 @@ once, also while nothing is being sent, and the source is closed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -66,6 +67,24 @@ class Streams:
                 while self._stops:
                     self._last_left.clear()
                     await self._last_left.wait()
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What ``work`` gives; it is cancelled, and ClientDisconnect raised, when the client leaves before.
+
+    To be called when the whole body has been received.
+    """
+    working = asyncio.create_task(work, name="work for a client")
+    gone = asyncio.create_task(_disconnected(receive), name="work: wait for disconnect")
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.wait({working, gone})
 
 
 def stopping() -> Unavailable:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -20,12 +21,16 @@ STOP_TIMEOUT_S = 60.0
 class LocalServer:
     """A server with a data folder, a port and a key of its own. ``stop`` leaves its sandboxes running."""
 
-    def __init__(self, folder: Path, templates_dir: Path, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, templates_dir: Path, *, through: Sequence[str] = (), **settings: str
+    ) -> None:
+        """``through``: a command that becomes the server's, such as one that changes its namespaces."""
         self.folder = folder
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self._settings = settings
+        self._through = through
         self._process: subprocess.Popen[bytes] | None = None
         self._templates_dir = templates_dir
 
@@ -55,7 +60,7 @@ class LocalServer:
             **self._settings,
         }
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "sandlot.cli.main", "serve"]
+            command = [*self._through, sys.executable, "-m", "sandlot.cli.main", "serve"]
             # A group of its own: a Ctrl-C at the terminal is for whoever must stop the server in good order.
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, process_group=0

@@ -57,10 +57,9 @@ class GuardedHttp(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        if (
-            sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
-            > self.max_header_bytes
-        ):
+        # Each with its colon, space and line end: many small ones are as large as a large one.
+        size = sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url)
+        if size > self.max_header_bytes:
             self._refuse_head()
         else:
             super().on_headers_complete()

@@ -21,6 +21,7 @@ from sandlot.doors.native.models import (
     SandboxId,
     TimeoutBody,
 )
+from sandlot.doors.streaming import while_connected
 from sandlot.errors import InvalidArgument
 
 router = routes("/v1/sandboxes", "sandboxes")
@@ -28,8 +29,9 @@ router = routes("/v1/sandboxes", "sandboxes")
 
 @router.post("", status_code=201, responses=failures(404, 413, 422, 429, 504, 507))
 async def create_sandbox(request: Request, body: CreateSandboxBody) -> SandboxAnswer:
-    """Make a sandbox. It is ready for commands when this answers."""
-    return SandboxAnswer.of(await engine_of(request).create(body.to_core()))
+    """Make a sandbox. It is ready for commands when this answers. None stays for a client that leaves."""
+    creating = engine_of(request).create(body.to_core())
+    return SandboxAnswer.of(await while_connected(request.receive, creating))
 
 
 @router.get("", responses=failures())
