@@ -73,7 +73,15 @@ char **environment_complete(char **given, const struct user *user, bool terminal
     return all;
 }
 
+/* The agent's own parent may have had some ignored, and that would be inherited by all. Once, not in each child:
+ * in gVisor every system call between fork and exec is felt. */
+static void forget_signals(void) {
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int signum = 1; signum < NSIG; signum++) sigaction(signum, &action, NULL);
+}
+
 void launch_open(void) {
+    forget_signals();
     if (getrlimit(RLIMIT_NOFILE, &files_before) < 0) return;
     struct rlimit most = {files_before.rlim_max, files_before.rlim_max};
     setrlimit(RLIMIT_NOFILE, &most);
@@ -81,7 +89,8 @@ void launch_open(void) {
 
 static void reset_signals(void) {
     struct sigaction action = {.sa_handler = SIG_DFL};
-    for (int signum = 1; signum < NSIG; signum++) sigaction(signum, &action, NULL);
+    sigaction(SIGCHLD, &action, NULL); /* the two that the loop changes */
+    sigaction(SIGPIPE, &action, NULL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
