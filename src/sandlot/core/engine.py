@@ -320,8 +320,9 @@ class Engine:
             return Conflict(f"sandbox {id} is still being created")
         if sandbox.state is State.RUNNING:
             return Unavailable(f"sandbox {id} is being adopted after a restart of the server; try again")
+        now = "being killed" if sandbox.state is State.KILLING else sandbox.state
         return SandboxGone(
-            f"sandbox {id} is {sandbox.state}: {sandbox.reason}",
+            f"sandbox {id} is {now}: {sandbox.reason}",
             state=sandbox.state.value,
             reason=sandbox.reason,
         )

@@ -93,6 +93,8 @@ async def test_a_foreign_cursor_is_refused(boot: Boot, cursor: str) -> None:
         ("cpus", 10_000),
         ("memory_mib", 0),
         ("memory_mib", 10**12),
+        ("memory_mib", 10**400),
+        ("memory_mib", -(10**400)),
         ("disk_mib", -5),
         ("pids", 1),
         ("timeout_s", 0),
@@ -102,6 +104,8 @@ async def test_a_foreign_cursor_is_refused(boot: Boot, cursor: str) -> None:
         ("env", {"": "x"}),
         ("env", {"A=B": "x"}),
         ("env", {"A": "nul\0"}),
+        ("env", {"A": "\ud800"}),
+        ("metadata", {"k": "\udcff"}),
         ("metadata", {"k": "v" * 100_000}),
     ],
 )
@@ -110,6 +114,12 @@ async def test_absurd_requests_name_the_field(boot: Boot, field: str, value: Any
     with pytest.raises(InvalidArgument, match=field):
         await engine.create(CreateSandbox(**{field: value}))
     assert node.world.running == set()
+
+
+async def test_bounds_are_written_as_people_write_them(boot: Boot) -> None:
+    engine, _ = await boot()
+    with pytest.raises(InvalidArgument, match=r"^disk_mib must be from 64 to 1048576, not 2000000$"):
+        await engine.create(CreateSandbox(disk_mib=2_000_000))
 
 
 async def test_an_unknown_template_is_not_found(boot: Boot) -> None:

@@ -104,8 +104,10 @@ async def test_unknown_addresses(client: httpx.AsyncClient, path: str) -> None:
 async def test_a_method_that_is_not_possible_names_those_that_are(client: httpx.AsyncClient) -> None:
     answer = await client.put("/v1/templates")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
-    assert "GET" in answer.headers["allow"]
-    assert "GET" in answer.json()["error"]["message"]
+    assert answer.headers["allow"] == "GET"
+    answer = await client.patch("/v1/sandboxes")
+    assert answer.headers["allow"] == "GET, POST"
+    assert "GET, POST" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,10 @@ async def test_a_method_that_is_not_possible_names_those_that_are(client: httpx.
         (b'{"timeout_s": NaN}', "timeout_s: .*finite"),
         (b'{"isolation": "vm"}', "isolation: .*'gvisor'"),
         (b'{"env": {"A": 1}}', "env.A: .*string"),
+        (b'{"cpus": "1"}', "cpus: .*number"),
+        (b'{"cpus": true}', "cpus: .*number"),
+        (b'{"internet": "no"}', "internet: .*boolean"),
+        (b'{"memory_mib": ' + b"9" * 5000 + b"}", "digits"),
         (b'{"tiemout_s": 5}', "tiemout_s: unknown field; did you mean 'timeout_s'"),
         (b'{"qqqq": 5}', "qqqq: unknown field$"),
     ],
@@ -144,6 +150,17 @@ async def test_what_curl_sends_by_default_is_taken_as_the_json_that_it_is(client
     headers = {"content-type": "application/x-www-form-urlencoded"}
     answer = await client.post("/v1/sandboxes", content=b'{"template": "base"}', headers=headers)
     assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_misspelt_parameter_is_refused_and_nothing_is_done(
+    client: httpx.AsyncClient, engine: FakeEngine, method: str
+) -> None:
+    answer = await client.request(method, "/v1/sandboxes?limt=1", content=b"{}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_argument")
+    hint = "; did you mean 'limit'?" if method == "GET" else ""
+    assert answer.json()["error"]["message"] == f"limt: unknown parameter{hint}"
+    assert engine.requests == []
 
 
 async def test_a_query_that_is_no_number(client: httpx.AsyncClient) -> None:

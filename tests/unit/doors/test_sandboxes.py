@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from sandlot.core.lifecycle import LIVE, State
-from sandlot.core.model import CreateSandbox, ListQuery
+from sandlot.core.model import CreateSandbox, ListQuery, Sandbox
 from sandlot.node import Tier
 
 from .fake_engine import ENDED, ID, UNKNOWN, FakeEngine
+from .wire import exchange
 
 
 async def test_create_passes_on_what_was_asked_and_leaves_the_rest_to_the_engine(
@@ -34,6 +37,26 @@ async def test_create_passes_on_what_was_asked_and_leaves_the_rest_to_the_engine
     answer = await client.post("/v1/sandboxes", json=wish)
     assert engine.requests[-1] == CreateSandbox(**(wish | {"isolation": Tier.CONTAINER}))  # type: ignore[arg-type]
     assert answer.json()["metadata"] == {"k": "v"}
+
+
+async def test_a_client_that_leaves_calls_off_what_it_asked_for(app: FastAPI, engine: FakeEngine) -> None:
+    begun, called_off = asyncio.Event(), asyncio.Event()
+
+    async def create(request: CreateSandbox) -> Sandbox:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            called_off.set()
+        raise AssertionError
+
+    engine.create = create  # type: ignore[method-assign]
+    async with exchange(app, "POST", "/v1/sandboxes") as wire:
+        wire.send(b"{}")
+        await begun.wait()
+        wire.leave()
+        await wire.end()
+    assert called_off.is_set()
 
 
 async def test_a_sandbox_looks_as_promised(client: httpx.AsyncClient) -> None:
