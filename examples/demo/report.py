@@ -66,9 +66,10 @@ class Report:
 
     def outcome(self, text: str, error: str | None, seconds: float) -> None:
         if text.strip():
-            self._console.print(_bounded(text))
+            self._console.print(_bounded(text), no_wrap=True, overflow="ellipsis")
         if error:
-            self._console.print(_bounded(error, style="red", lines=7))
+            shown = _bounded(error, style="red", lines=7)
+            self._console.print(shown, no_wrap=True, overflow="ellipsis")
         self._console.print(Text(f"   │ {seconds:.2f} s", style="dim"))
 
     def answer(self, answer: Mapping[str, Any], expected: Mapping[str, Any], check: Check) -> None:
@@ -136,10 +137,10 @@ def _code(code: str, language: str) -> Padding:
 def _bounded(text: str, *, style: str = "", lines: int = _MOST_LINES) -> Text:
     """The first lines of what came back, behind a bar that tells it from code."""
     kept = printable(text[:20_000]).strip("\n").split("\n")
-    shown = [line[: _WIDTH - 6] for line in kept[:lines]]
+    shown = kept[:lines]
     if len(kept) > lines:
         shown.append(f"… {len(kept) - lines} lines more")
-    body = Text(no_wrap=True, overflow="ellipsis")
+    body = Text()
     for number, line in enumerate(shown):
         body.append("\n" * bool(number))
         body.append("   │ ", style="dim")

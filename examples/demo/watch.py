@@ -182,7 +182,7 @@ class Watch:
         return Check(
             f"it took fewer than {allowed} processes, and others can start",
             most < allowed and slowest < float("inf"),
-            f"took {most} processes at most, others start in {1000 * slowest:.0f} ms",
+            f"took {most} of its processes at most, others start in {1000 * slowest:.0f} ms",
         )
 
     def _disk(self, samples: list[Sample], limits: Limits) -> Check:
