@@ -61,6 +61,8 @@ class DemoServer:
             self._end()
         except (OSError, RuntimeError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
             print(f"the server could not be asked to clean up: {error}", file=sys.stderr)
+            with suppress(RuntimeError, subprocess.TimeoutExpired):
+                self.local.crash()
         deadline = time.monotonic() + _SETTLE_S
         while (left := list(self.leftovers())) and time.monotonic() < deadline:
             time.sleep(0.2)
