@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import time
@@ -108,6 +109,11 @@ class RawClient:
     def rest(self) -> bytes:
         """All until the server closes."""
         return b"".join(iter(lambda: self._socket.recv(65536), b""))
+
+    def is_answered(self) -> bool:
+        """Whether a part of an answer has come."""
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        return bool(readable)
 
     def vanish(self, how: str) -> None:
         """``closed``: as when a program ends. ``reset``: as when it is killed with data unread."""
