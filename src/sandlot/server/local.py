@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
 
 
@@ -65,7 +65,11 @@ class LocalServer:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, process_group=0
             )
-        self._wait_ready()
+        try:
+            self._wait_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Ask it to stop; its sandboxes go on."""
