@@ -174,12 +174,19 @@ bool files_read(struct job *job) {
 
 /* ---- writing ---- */
 
+static const char temporary_prefix[] = ".sandlot-";
+enum { TEMPORARY_LENGTH = sizeof temporary_prefix - 1 + 16 };
+
+bool file_is_temporary(const char *name) {
+    return strncmp(name, temporary_prefix, sizeof temporary_prefix - 1) == 0 && strlen(name) == TEMPORARY_LENGTH;
+}
+
 static bool sibling(const char *path, char *temporary) {
     uint64_t random;
     const char *slash = strrchr(path, '/');
     getrandom(&random, sizeof random, 0);
-    return snprintf(temporary, JOB_PATH_MAX, "%.*s/.sandlot-%016llx", (int)(slash - path), path,
-                    (unsigned long long)random) < JOB_PATH_MAX;
+    return snprintf(temporary, JOB_PATH_MAX, "%.*s/%s%016llx", (int)(slash - path), path,
+                    temporary_prefix, (unsigned long long)random) < JOB_PATH_MAX;
 }
 
 static bool open_in_place(struct job *job, struct replacement *file) {

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
+
 enum { FOLDERS_MAX = 8192, WATCH_DEPTH_MAX = 128 };
 enum event_kind { EVENT_CREATE = 1, EVENT_WRITE, EVENT_REMOVE, EVENT_RENAME, EVENT_CHMOD, EVENT_OVERFLOW };
 
@@ -162,6 +164,7 @@ static bool on_event(struct watch *watch, const struct inotify_event *event) {
         return true;
     }
     if (event->len == 0) return event->wd != watch->root || on_root_itself(watch, event, folder->path);
+    if (file_is_temporary(event->name)) return true;
     size_t length = strlen(folder->path);
     const char *between = folder->path[length - 1] == '/' ? "" : "/";
     int size = snprintf(path, sizeof path, "%s%s%s", folder->path, between, event->name);

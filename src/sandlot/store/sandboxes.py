@@ -6,7 +6,19 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from sandlot.store.database import Database
 from sandlot.store.tables import events, sandboxes
@@ -60,7 +72,7 @@ class SandboxStore:
         """Newest first, at most ``limit`` rows, those older than ``before``."""
         query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))
         for key, value in metadata.items():
-            query = query.where(sandboxes.c.metadata[key].as_string() == value)
+            query = query.where(_holds(key, value))
         if before is not None:
             at, id = before
             older = sandboxes.c.created_at < at
@@ -90,3 +102,9 @@ class SandboxStore:
             return [dict(row) for row in connection.execute(query).mappings()]
 
         return await self._database.run(work)
+
+
+def _holds(key: str, value: str) -> ColumnElement[bool]:
+    """Whether a sandbox's metadata have this pair. No JSON path is built: a key may hold any character."""
+    pairs = func.json_each(sandboxes.c.metadata).table_valued("key", "value")
+    return exists(select(1).select_from(pairs).where(pairs.c.key == key, pairs.c.value == value))

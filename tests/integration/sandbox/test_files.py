@@ -147,3 +147,11 @@ def test_watch_sees_what_happens_below(sandbox: Sandbox) -> None:
 def test_links_are_listed_without_a_complaint(sandbox: Sandbox) -> None:
     listed = sandbox.commands.run(["ls", "-la", "/"], user="root")
     assert (listed.exit_code, listed.stderr) == (0, "")
+
+
+def test_a_watch_sees_a_written_file_as_one(sandbox: Sandbox) -> None:
+    sandbox.files.make_dir("inbox")
+    with sandbox.files.watch("inbox") as watcher:
+        sandbox.files.write("inbox/letter", "dear sandbox")
+        event = next(iter(watcher))
+    assert (event.kind, Path(event.path).name) == ("create", "letter")

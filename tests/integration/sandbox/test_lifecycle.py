@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def wait_ended(sandbox: Sandbox) -> None:
     """The end of a sandbox ends what runs in it with an error: wait for that, not for a time."""
     with pytest.raises(SandboxGoneError):
         sandbox.commands.run("sleep 600", timeout=600)
+    while sandbox.info().state == "killing":
+        time.sleep(0.05)
 
 
 def test_metrics_move(make: Make, isolation: str) -> None:

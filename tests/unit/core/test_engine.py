@@ -57,6 +57,17 @@ async def test_create_get_list_kill(boot: Boot) -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["a", "a.b", 'quo"te', "nul\0", "back\\slash", "$", "ключ"])
+async def test_metadata_of_any_letters_are_found(boot: Boot, key: str) -> None:
+    engine, _ = await boot()
+    await engine.create(CreateSandbox(metadata={"other": "v"}))
+    assert (await engine.list(ListQuery(metadata={key: "v"}))).items == []
+    if "\0" not in key:
+        made = await engine.create(CreateSandbox(metadata={key: "v"}))
+        assert [s.id for s in (await engine.list(ListQuery(metadata={key: "v"}))).items] == [made.id]
+        assert (await engine.list(ListQuery(metadata={key: "w"}))).items == []
+
+
 async def test_kills_at_once_end_it_once(boot: Boot) -> None:
     engine, node = await boot()
     made = await engine.create(CreateSandbox())
