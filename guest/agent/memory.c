@@ -24,6 +24,7 @@ static bool in_gvisor;
 static uint64_t limit; /* bytes; 0: somebody else keeps it */
 static int meminfo_fd = -1;
 static struct timer timer;
+static uint64_t wake_after = SOONEST_MS;
 static uint64_t started_ms;
 
 bool memory_in_gvisor(void) { return in_gvisor; }
@@ -59,22 +60,28 @@ static bool anything_runs(void) {
     return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
+/* How long `room` may go unwatched, in milliseconds. */
+static uint64_t unheeded_for(uint64_t room) {
+    uint64_t wait = room / FILL_BYTES_PER_MS / 2;
+    if (wait < SOONEST_MS) return SOONEST_MS;
+    return wait > LATEST_MS ? LATEST_MS : wait;
+}
+
 static void on_timer(struct timer *due) {
     (void)due;
     if (!anything_runs()) return;
     uint64_t now = used(), threshold = limit - limit / 32, wait = AFTER_KILL_MS;
     if (now < threshold) {
-        wait = (threshold - now) / FILL_BYTES_PER_MS / 2;
-        if (wait < SOONEST_MS) wait = SOONEST_MS;
-        if (wait > LATEST_MS) wait = LATEST_MS;
+        wait = wake_after = unheeded_for(threshold - now);
     } else if (!kill_largest(now / 2)) {
         wait = LATEST_MS; /* files in memory, which no kill frees */
     }
     timer_start(&timer, wait, on_timer);
 }
 
+/* While nothing ran nothing grew: there is as much room as at the last look, which a short command then never meets. */
 void memory_wake(void) {
-    if (limit && !timer.armed) timer_start(&timer, SOONEST_MS, on_timer);
+    if (limit && !timer.armed) timer_start(&timer, wake_after, on_timer);
 }
 
 static uint64_t number_from(const char *name) {
