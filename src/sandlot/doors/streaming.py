@@ -20,6 +20,9 @@ from sandlot.errors import Unavailable
 
 T = TypeVar("T")
 
+BREATH = 8
+"""How many items of a source that is always ready are sent before others on the loop have their turn."""
+
 FAREWELL_S = 2.0
 """How long a client may take to read a stream's last words when the server stops."""
 
@@ -131,6 +134,7 @@ class Stream(Response, Generic[T]):
         self._keepalive_s = keepalive_s
         self._last_words = last_words
         self._started = False
+        self._concluded = False
         self._sending = asyncio.Lock()
         self._sent_at = 0.0
 
@@ -162,10 +166,16 @@ class Stream(Response, Generic[T]):
     async def _pump(self, send: Send) -> None:
         if self._first is not None:
             await self._send(send, self._first)
+        sent = 0
         async for item in self._items:
             await self._send(send, self._encode(item))
-            # A source that is always ready, before a client that is gone, would never let go of the loop.
-            await asyncio.sleep(0)
+            sent += 1
+            if sent % BREATH == 0:
+                # A source that is always ready, before a client that is gone, would never let go of the loop.
+                await asyncio.sleep(0)
+        # Here and not once the pump is seen to have ended: so the end leaves together with the last item.
+        async with self._sending:
+            await self._conclude(send)
 
     async def _send(self, send: Send, body: bytes) -> None:
         async with self._sending:
@@ -201,8 +211,13 @@ class Stream(Response, Generic[T]):
             if self._last_words is None or not isinstance(broken, Exception):
                 raise ResponseAborted(str(broken)) from broken
             await self._say(send, await self._last_words(broken))
-        await self._start(send)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._conclude(send)
+
+    async def _conclude(self, send: Send) -> None:
+        if not self._concluded:
+            self._concluded = True
+            await self._start(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _say(self, send: Send, words: bytes) -> None:
         try:
