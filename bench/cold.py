@@ -30,7 +30,7 @@ def measure(tier: str, bare: BareRuntime, runs: int) -> list[Row]:
 
 def create_and_run(tier: str) -> Sandbox:
     sandbox = Sandbox.create(isolation=tier)
-    sandbox.commands.run(["true"], check=True)
+    sandbox.commands.run(["/bin/true"], check=True)
     return sandbox
 
 

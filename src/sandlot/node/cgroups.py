@@ -19,6 +19,10 @@ from pathlib import Path
 from sandlot.errors import Unavailable
 
 _PERIOD_US = 100_000
+_WEIGHT = 25
+"""Of all sandboxes together, where an ordinary group has 100: who goes first when processors are short. The
+server must answer then, and the admin's shell; where nobody else wants them, sandboxes have all.
+"""
 _CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
 REQUIRED = ("cpu", "memory", "pids")
 
@@ -229,6 +233,7 @@ class Cgroup:
             enabled = (folder / "cgroup.subtree_control").read_text().split()
             if missing := [name for name in REQUIRED if name not in enabled]:
                 _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
+        _write(parent / "cpu.weight", _WEIGHT)
         own = parent / self._id
         own.mkdir(exist_ok=True)
         _write(own / "cpu.max", f"{_quota_us(limits.cpus)} {_PERIOD_US}")
@@ -241,6 +246,7 @@ class Cgroup:
     def _create_v1(self, limits: Limits) -> None:
         for folder in self._v1_folders():
             folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder("cpu").parent / "cpu.shares", 1024 * _WEIGHT // 100)
         _write(self.folder("cpu") / "cpu.cfs_period_us", _PERIOD_US)
         _write(self.folder("cpu") / "cpu.cfs_quota_us", _quota_us(limits.cpus))
         memory = self.folder("memory")
