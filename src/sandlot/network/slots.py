@@ -30,6 +30,7 @@ from sandlot.network.watch import default_route_watch, table_watch
 
 log = structlog.get_logger(__name__)
 
+REFILL_AFTER = 0.25  # seconds; by then the sandbox that took the slot has started and leaves processors over
 CLAIM_DEADLINE = 10.0
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 30.0
@@ -251,8 +252,9 @@ class NetworkPool:
 
     async def _take(self) -> NetworkSlot:
         if self._idle:
-            self._wake.set()
-            return self._idle.popleft()
+            found = self._idle.popleft()
+            asyncio.get_running_loop().call_later(REFILL_AFTER if self._idle else 0, self._wake.set)
+            return found
         waiter: asyncio.Future[NetworkSlot] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()

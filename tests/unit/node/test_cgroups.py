@@ -39,7 +39,7 @@ def v2(tmp_path: Path) -> CgroupTree:
     parent = root / "sandlot-abcd"
     parent.mkdir()
     (parent / "cgroup.subtree_control").write_text("")
-    (parent / "cpu.weight").write_text("100")
+    (parent / "cpu.weight").write_text("")
     own = parent / "sbone"
     own.mkdir()
     for name in ("cpu.max", "memory.max", "memory.high", "memory.swap.max", "pids.max", "cgroup.kill"):
@@ -77,7 +77,7 @@ def test_v2_limits_are_written_and_controllers_switched_on(v2: CgroupTree) -> No
     assert root is not None
     own = root / "sandlot-abcd" / "sbone"
     assert (own / "cpu.max").read_text() == "150000 100000"
-    assert (own.parent / "cpu.weight").read_text() == "25"
+    assert (root / "sandlot-abcd" / "cpu.weight").read_text() == "25"
     assert (own / "memory.max").read_text() == str(500 << 20)
     assert (own / "memory.high").read_text() == str(300 << 20)
     assert (own / "memory.swap.max").read_text() == "0"
