@@ -162,7 +162,7 @@ async def test_kill_reaches_the_session_and_its_offspring(agent: GuestAgent) -> 
     process = await agent.spawn(
         SpawnSpec(["sh", "-c", "set -m; sleep 322 & setsid sleep 322 & echo up; wait"])
     )
-    await wait_for_output(process, b"up")
+    await wait_for_output(process, b"up")  # at its exec a process holds no page yet
     await agent.signal(process.id, signal.SIGKILL)
     await gather(process)
     await until_nothing_runs(agent)
@@ -309,7 +309,8 @@ async def test_resizing_what_has_no_terminal_is_refused(agent: GuestAgent) -> No
 
 async def test_stats_count_what_runs(agent: GuestAgent) -> None:
     assert (await agent.stats()).processes == 0
-    process = await agent.spawn(SpawnSpec(["sleep", "30"]))
+    process = await agent.spawn(SpawnSpec(["sh", "-c", "echo up; read line"], stdin=True))
+    await wait_for_output(process, b"up")  # at its exec a process holds no page yet
     stats = await agent.stats()
     assert stats.processes == 1
     assert stats.rss_bytes > 0
