@@ -93,10 +93,6 @@ class SandboxStore:
         old = delete(sandboxes).where(sandboxes.c.ended_at < moment)
         return await self._database.run(lambda connection: connection.execute(old).rowcount)
 
-    async def count(self, states: Iterable[str]) -> int:
-        query = select(func.count()).select_from(sandboxes).where(sandboxes.c.state.in_(list(states)))
-        return await self._database.run(lambda connection: int(connection.execute(query).scalar_one()))
-
     async def _rows(self, query: Select[Any]) -> list[Row]:
         def work(connection: Connection) -> list[Row]:
             return [dict(row) for row in connection.execute(query).mappings()]
