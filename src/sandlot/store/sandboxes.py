@@ -42,13 +42,21 @@ class SandboxStore:
     async def change(
         self, id: str, expected: Iterable[str], values: Mapping[str, Any], event: Mapping[str, Any]
     ) -> bool:
-        """Set ``values`` if the state is one of ``expected``; False, and nothing written, where it is not."""
+        """Set ``values`` if the state is one of ``expected``; False, and nothing written, where it is not.
+
+        The event is written with the state that was found.
+        """
+        states = list(expected)
 
         def work(connection: Connection) -> bool:
-            matches = and_(sandboxes.c.id == id, sandboxes.c.state.in_(list(expected)))
+            state = connection.scalar(select(sandboxes.c.state).where(sandboxes.c.id == id))
+            matches = and_(sandboxes.c.id == id, sandboxes.c.state == state)
+            if state not in states:
+                return False
             if connection.execute(update(sandboxes).where(matches).values(**values)).rowcount == 0:
                 return False
-            connection.execute(insert(events).values(**event))
+            source = state if event["to_state"] is not None else None
+            connection.execute(insert(events).values(**{**event, "from_state": source}))
             return True
 
         return await self._database.run(work)

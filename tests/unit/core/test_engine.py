@@ -143,7 +143,7 @@ async def test_the_deadline_kills(boot: Boot) -> None:
     engine, _ = await boot()
     made = await engine.create(CreateSandbox(timeout_s=None))
     assert made.deadline is None
-    engine._arm(made.id, 0.001)
+    engine._roster.arm(made.id, 0.001)
     sandbox = await ended(engine, made.id)
     assert (sandbox.state, sandbox.reason) == (State.KILLED, "its timeout ran out")
     with pytest.raises(SandboxGone, match="timeout ran out"):
@@ -250,16 +250,10 @@ async def test_a_restart_adopts_what_runs_and_ends_the_rest(boot: Boot) -> None:
 async def test_a_deadline_that_passed_while_the_server_was_away(boot: Boot) -> None:
     engine, _ = await boot()
     made = await engine.create(CreateSandbox(timeout_s=1))
-    await engine._store.change(made.id, {State.RUNNING}, {"deadline": made.created_at}, _noted(made.id))
+    await engine._ledger.deadline(made.id, made.created_at, None)
     await engine.stop()
     engine, _ = await boot()
     assert (await ended(engine, made.id)).reason == "its timeout ran out"
-
-
-def _noted(id: str) -> dict[str, Any]:
-    from sandlot.core.records import event_row
-
-    return event_row(id, "timeout", reason="test")
 
 
 async def test_unknown_ids_are_not_found(boot: Boot) -> None:

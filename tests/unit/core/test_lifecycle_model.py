@@ -95,7 +95,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def agree(self) -> None:
         assert self.world.running == self.alive
-        assert set(self.engine._live) == self.alive
+        assert {live.id for live in self.engine._roster} == self.alive
 
     @invariant()
     def every_log_is_a_path_through_the_states(self) -> None:

@@ -1,0 +1,69 @@
+"""After a restart: what runs is taken up again, what was half-made or half-ended is ended, and said."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from sandlot.core.ledger import Ledger
+from sandlot.core.lifecycle import State
+from sandlot.core.model import Sandbox
+from sandlot.core.roster import Roster
+from sandlot.errors import SandlotError
+from sandlot.node import Node
+
+_log = structlog.get_logger(__name__)
+_AT_ONCE = 16
+
+
+class Adoption:
+    """Called once, before the first request."""
+
+    def __init__(self, ledger: Ledger, node: Node, roster: Roster) -> None:
+        self._ledger = ledger
+        self._node = node
+        self._roster = roster
+
+    async def run(self) -> None:
+        sandboxes = await self._ledger.living()
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def settle(sandbox: Sandbox) -> None:
+            async with at_once:
+                await self._settle(sandbox)
+
+        await asyncio.gather(*(settle(sandbox) for sandbox in sandboxes))
+        for leftover in await self._node.sweep({live.id for live in self._roster}):
+            _log.warning("removed a leftover", leftover=str(leftover))
+
+    async def _settle(self, sandbox: Sandbox) -> None:
+        if sandbox.state is State.CREATING:
+            await self._node.destroy(sandbox.id)
+            reason = "the server stopped while it was being created"
+            await self._ledger.ended(sandbox.id, State.FAILED, "failed", reason)
+        elif sandbox.state is State.KILLING:
+            await self._node.destroy(sandbox.id)
+            reason = sandbox.reason or "killed by request"
+            await self._ledger.ended(sandbox.id, State.KILLED, "killed", reason)
+        else:
+            await self._adopt(sandbox)
+
+    async def _adopt(self, sandbox: Sandbox) -> None:
+        try:
+            node_sandbox = await self._node.adopt(sandbox.id)
+        except SandlotError as error:
+            await self._node.destroy(sandbox.id)
+            reason = f"ended while the server was away: {error.message}"
+            await self._ledger.ended(sandbox.id, State.FAILED, "died", reason)
+            return
+        live = self._roster.enter(sandbox, node_sandbox)
+        await self._ledger.note(sandbox.id, "adopted", reason="found running after a restart")
+        try:
+            await live.interpreter.recover()
+        except SandlotError as error:
+            _log.warning("interpreter contexts not recovered", sandbox=sandbox.id, reason=error.message)
+        if sandbox.deadline is not None:
+            left_s = (sandbox.deadline - datetime.now(UTC)).total_seconds()
+            self._roster.arm(sandbox.id, max(0.0, left_s))

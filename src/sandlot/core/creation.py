@@ -1,0 +1,158 @@
+"""From a request to a sandbox whose agent answers, or to nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from sandlot.core.ids import new_sandbox_id
+from sandlot.core.ledger import Ledger
+from sandlot.core.lifecycle import State
+from sandlot.core.limits import Limits, Settled, settle
+from sandlot.core.live import LiveSandbox
+from sandlot.core.model import CreateSandbox, GuestConfig, Sandbox
+from sandlot.core.roster import Roster
+from sandlot.core.tasks import Tasks
+from sandlot.errors import DeadlineExceeded, LimitExceeded, SandboxGone, SandlotError
+from sandlot.images import Template, Templates
+from sandlot.network import NetworkPolicy
+from sandlot.node import Node, RootFs, SandboxSpec
+
+_log = structlog.get_logger(__name__)
+
+
+class Creation:
+    """What is being made. Each piece of work is a task of its own, so that who asked may go away."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        node: Node,
+        templates: Templates,
+        limits: Limits,
+        roster: Roster,
+        tasks: Tasks,
+    ) -> None:
+        self._ledger = ledger
+        self._node = node
+        self._templates = templates
+        self._limits = limits
+        self._roster = roster
+        self._tasks = tasks
+        self._making: dict[str, asyncio.Task[Sandbox]] = {}
+        self._slots = asyncio.Semaphore(limits.max_concurrent_creates)
+        self._admitted = 0
+
+    async def begin(self, request: CreateSandbox) -> tuple[str, asyncio.Task[Sandbox]]:
+        """The id of what will be, and the work. Raises InvalidArgument, NotFound (template)."""
+        settled = settle(request, self._limits)
+        template = await asyncio.to_thread(self._templates.resolve, request.template)
+        sandbox = _drafted(request, settled, template)
+        work = self._make(sandbox, template, request.timeout_s)
+        making = self._tasks.spawn(work, name=f"create {sandbox.id}")
+        self._making[sandbox.id] = making
+        making.add_done_callback(lambda _: self._making.pop(sandbox.id, None))
+        return sandbox.id, making
+
+    async def cancel(self, id: str) -> None:
+        """If it is still being made, stop that and wait until nothing of it is left."""
+        if (making := self._making.get(id)) is not None:
+            making.cancel()
+            await asyncio.wait([making])
+
+    async def _make(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
+        self._admit()
+        try:
+            async with asyncio.timeout(self._limits.create_timeout_s), self._slots:
+                return await self._make_admitted(sandbox, template, timeout_s)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"the sandbox did not start within {self._limits.create_timeout_s:g} s; the machine is busy"
+            ) from error
+        finally:
+            self._admitted -= 1
+
+    def _admit(self) -> None:
+        if len(self._roster) + self._admitted >= self._limits.max_sandboxes:
+            raise LimitExceeded(
+                f"this server runs at most {self._limits.max_sandboxes} sandboxes (max_sandboxes), and all"
+                " are in use; kill one or wait until one ends",
+                limit="max_sandboxes",
+                retry_after_s=5,
+            )
+        self._admitted += 1
+
+    async def _make_admitted(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
+        await self._ledger.open(sandbox)
+        try:
+            node_sandbox = await self._node.create(_spec(sandbox, template))
+            started = await self._ledger.started(sandbox, deadline_after(timeout_s))
+            if started is None:
+                raise SandboxGone(f"sandbox {sandbox.id} was ended while it was being made")
+        except BaseException as error:
+            await self._node.destroy(sandbox.id)
+            await self._ledger.ended(sandbox.id, State.FAILED, "failed", _describe(error))
+            raise
+        live = self._roster.enter(started, node_sandbox)
+        self._roster.arm(sandbox.id, timeout_s)
+        if "python" in sandbox.guest.kernels:
+            self._tasks.spawn(_warm(live), name=f"warm {sandbox.id}")
+        return started
+
+
+def deadline_after(timeout_s: float | None) -> datetime | None:
+    """So many seconds from now; None for never."""
+    return None if timeout_s is None else datetime.now(UTC) + timedelta(seconds=timeout_s)
+
+
+async def _warm(live: LiveSandbox) -> None:
+    """Start the interpreter while its user still thinks, so that the first line of code need not wait."""
+    try:
+        await live.interpreter.warm()
+    except SandlotError as error:
+        _log.info("interpreter not warmed", sandbox=live.id, reason=error.message)
+
+
+def _drafted(request: CreateSandbox, settled: Settled, template: Template) -> Sandbox:
+    config = template.config
+    return Sandbox(
+        id=(id := new_sandbox_id()),
+        template=template.name,
+        template_id=template.id,
+        isolation=settled.isolation,
+        state=State.CREATING,
+        reason=None,
+        cpus=settled.cpus,
+        memory_mib=settled.memory_mib,
+        disk_mib=settled.disk_mib,
+        pids=settled.pids,
+        internet=request.internet,
+        hostname=request.hostname or id,
+        env=dict(request.env),
+        metadata=dict(request.metadata),
+        guest=GuestConfig(config.user, config.workdir, dict(config.env), dict(config.kernels)),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _spec(sandbox: Sandbox, template: Template) -> SandboxSpec:
+    return SandboxSpec(
+        id=sandbox.id,
+        rootfs=RootFs(layers=template.layers),
+        tier=sandbox.isolation,
+        cpus=sandbox.cpus,
+        memory_bytes=sandbox.memory_mib * 1024 * 1024,
+        disk_bytes=sandbox.disk_mib * 1024 * 1024,
+        pids=sandbox.pids,
+        network=NetworkPolicy(internet=sandbox.internet),
+        hostname=sandbox.hostname,
+    )
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "it took too long, or the server stopped"
+    return error.message if isinstance(error, SandlotError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,100 @@
+"""What is decided about a sandbox, written down: each change of state beside the event that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sandlot.core.lifecycle import LIVE, State, sources
+from sandlot.core.model import Event, ListQuery, Page, Sandbox
+from sandlot.core.paging import decode_cursor, encode_cursor
+from sandlot.core.records import event_from_row, event_row, from_row, to_row
+from sandlot.errors import InvalidArgument, NotFound
+from sandlot.store import SandboxStore
+
+MAX_PAGE = 1000
+MAX_EVENTS = 1000
+
+
+class Ledger:
+    """The one writer of states. A change that the life cycle does not know is not made."""
+
+    def __init__(self, store: SandboxStore) -> None:
+        self._store = store
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def get(self, id: str) -> Sandbox:
+        """Raises NotFound."""
+        row = await self._store.get(id)
+        if row is None:
+            raise NotFound(f"no sandbox has the id {id!r}")
+        return from_row(row)
+
+    async def page(self, query: ListQuery) -> Page[Sandbox]:
+        """Newest first. Raises InvalidArgument for a limit or cursor that cannot be."""
+        if not 1 <= query.limit <= MAX_PAGE:
+            raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}, not {query.limit}")
+        rows = await self._store.page(
+            states=query.states,
+            metadata=query.metadata,
+            before=decode_cursor(query.cursor) if query.cursor else None,
+            limit=query.limit + 1,
+        )
+        items = [from_row(row) for row in rows[: query.limit]]
+        more = len(rows) > query.limit
+        return Page(items, encode_cursor(items[-1].created_at, items[-1].id) if more else None)
+
+    async def living(self) -> list[Sandbox]:
+        """Those that have not ended, oldest first."""
+        return [from_row(row) for row in await self._store.in_states(LIVE)]
+
+    async def events(self, id: str) -> Sequence[Event]:
+        """The newest thousand, oldest first."""
+        return [event_from_row(row) for row in await self._store.events(id, limit=MAX_EVENTS)]
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self, sandbox: Sandbox) -> None:
+        """The first line of a new sandbox."""
+        created = event_row(sandbox.id, "created", target=State.CREATING, reason="requested")
+        await self._store.add(to_row(sandbox), created)
+
+    async def started(self, sandbox: Sandbox, deadline: datetime | None) -> Sandbox | None:
+        """It runs; None where it was ended meanwhile."""
+        started = replace(sandbox, state=State.RUNNING, started_at=datetime.now(UTC), deadline=deadline)
+        values = {"started_at": started.started_at, "deadline": deadline}
+        moved = await self._move(sandbox.id, State.RUNNING, "started", "its agent answers", values)
+        return started if moved else None
+
+    async def killing(self, id: str, reason: str) -> None:
+        """Somebody wants it ended; from here it can only end."""
+        await self._move(id, State.KILLING, "killing", reason, {})
+
+    async def ended(self, id: str, state: State, kind: str, reason: str) -> None:
+        """It is gone, and why. A sandbox that had ended before keeps its first reason."""
+        await self._move(id, state, kind, reason, {"ended_at": datetime.now(UTC)})
+
+    async def deadline(self, id: str, deadline: datetime | None, timeout_s: float | None) -> bool:
+        """A new deadline; False where it does not run any more."""
+        event = event_row(id, "timeout", reason="set by request", details={"timeout_s": timeout_s})
+        return await self._store.change(id, {State.RUNNING}, {"deadline": deadline}, event)
+
+    async def note(
+        self, id: str, kind: str, *, reason: str, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Something happened that changes no state."""
+        await self._store.add_event(event_row(id, kind, reason=reason, details=dict(details or {})))
+
+    async def forget_ended_before(self, age: timedelta) -> int:
+        """Delete the history of sandboxes that ended longer ago than ``age``; how many."""
+        return await self._store.forget_ended_before(datetime.now(UTC) - age)
+
+    async def _move(self, id: str, target: State, kind: str, reason: str, values: Mapping[str, Any]) -> bool:
+        values = {**values, "state": target}
+        if target is not State.RUNNING:
+            values["reason"] = reason
+        event = event_row(id, kind, target=target, reason=reason)
+        return await self._store.change(id, sources(target), values, event)

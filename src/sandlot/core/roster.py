@@ -1,0 +1,101 @@
+"""The sandboxes that run: who watches each, and when its time is up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import structlog
+
+from sandlot.core.ledger import Ledger
+from sandlot.core.lifecycle import State
+from sandlot.core.live import LiveSandbox
+from sandlot.core.model import Sandbox
+from sandlot.core.tasks import Tasks
+from sandlot.node import Node, NodeSandbox
+
+_log = structlog.get_logger(__name__)
+
+
+class Roster:
+    """Whoever enters is watched: for its death, for want of memory, for its deadline."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        node: Node,
+        tasks: Tasks,
+        *,
+        expire: Callable[[str], Coroutine[Any, Any, object]],
+    ) -> None:
+        """``expire`` is called with the id of a sandbox whose time is up."""
+        self._ledger = ledger
+        self._node = node
+        self._tasks = tasks
+        self._expire = expire
+        self._live: dict[str, LiveSandbox] = {}
+        self._deadlines: dict[str, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[LiveSandbox]:
+        return iter(list(self._live.values()))
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._live
+
+    def get(self, id: str) -> LiveSandbox | None:
+        return self._live.get(id)
+
+    def enter(self, sandbox: Sandbox, node_sandbox: NodeSandbox) -> LiveSandbox:
+        live = LiveSandbox(sandbox, node_sandbox)
+        self._live[sandbox.id] = live
+        self._tasks.spawn(self._watch(live), name=f"watch {sandbox.id}")
+        self._tasks.spawn(self._log_oom(live), name=f"watch memory {sandbox.id}")
+        return live
+
+    def leave(self, id: str) -> LiveSandbox | None:
+        """Nobody finds it here any more; who holds it sees that it is being killed."""
+        self.arm(id, None)
+        live = self._live.pop(id, None)
+        if live is not None:
+            live.sandbox = replace(live.sandbox, state=State.KILLING)
+        return live
+
+    def arm(self, id: str, timeout_s: float | None) -> None:
+        """End it so many seconds from now, instead of whenever it was; None for never."""
+        if (old := self._deadlines.pop(id, None)) is not None:
+            old.cancel()
+        if timeout_s is not None:
+            self._deadlines[id] = asyncio.get_running_loop().call_later(timeout_s, self._time_is_up, id)
+
+    def disarm(self) -> None:
+        """No deadline ends anything any more."""
+        for timer in self._deadlines.values():
+            timer.cancel()
+        self._deadlines.clear()
+
+    async def close(self) -> None:
+        """Let go of all; they run on."""
+        await asyncio.gather(*(live.close() for live in self), return_exceptions=True)
+        self._live.clear()
+
+    def _time_is_up(self, id: str) -> None:
+        self._tasks.spawn(self._expire(id), name=f"expire {id}")
+
+    async def _watch(self, live: LiveSandbox) -> None:
+        reason = await live.node.wait_dead()
+        if self._live.get(live.id) is not live:
+            return
+        self.leave(live.id)
+        _log.warning("sandbox died", sandbox=live.id, reason=reason)
+        await self._ledger.ended(live.id, State.FAILED, "died", reason)
+        await live.close()
+        await self._node.destroy(live.id)
+
+    async def _log_oom(self, live: LiveSandbox) -> None:
+        async for event in live.node.oom_events():
+            await self._ledger.note(live.id, "oom", reason=event.reason, details=asdict(event))
