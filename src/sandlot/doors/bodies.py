@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
@@ -17,18 +18,23 @@ class BodyTooLarge(HTTPException):
 
 
 class BodyTooSlow(HTTPException):
-    def __init__(self, idle_s: float) -> None:
-        super().__init__(408, f"nothing more of the body came for {idle_s:g} s", {"connection": "close"})
+    def __init__(self, message: str) -> None:
+        super().__init__(408, message, {"connection": "close"})
 
 
-def bounded(scope: Scope, receive: Receive, *, limit: int | None, idle_s: float) -> Receive:
+def bounded(
+    scope: Scope, receive: Receive, *, limit: int | None, idle_s: float, whole_s: float | None = None
+) -> Receive:
     """A ``receive`` that raises BodyTooLarge beyond ``limit`` bytes, BodyTooSlow after ``idle_s`` of none.
 
+    BodyTooSlow also where ``whole_s`` after the first call the body is not complete.
     Both are HTTPException, which is what FastAPI lets through while it reads a body.
     """
     declared = _declared_length(scope)
     total = 0
     complete = False
+    clock = asyncio.get_running_loop().time
+    ends_at = math.inf if whole_s is None else clock() + whole_s
 
     async def bounded_receive() -> Message:
         nonlocal total, complete
@@ -37,10 +43,12 @@ def bounded(scope: Scope, receive: Receive, *, limit: int | None, idle_s: float)
         if limit is not None and declared > limit:
             raise BodyTooLarge(limit)
         try:
-            async with asyncio.timeout(idle_s):
+            async with asyncio.timeout(min(idle_s, ends_at - clock())):
                 message = await receive()
         except TimeoutError:
-            raise BodyTooSlow(idle_s) from None
+            if clock() >= ends_at:
+                raise BodyTooSlow(f"the body was not complete after {whole_s:g} s") from None
+            raise BodyTooSlow(f"nothing more of the body came for {idle_s:g} s") from None
         if message["type"] == "http.request":
             total += len(message.get("body", b""))
             complete = not message.get("more_body", False)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import ipaddress
 import os
+import resource
 import signal
 import socket
 import sys
@@ -51,6 +52,7 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     try:
         _check_root()
+        _raise_open_files()
         with (
             locked(settings.data_dir),
             _bound(settings.host, settings.port) as listener,
@@ -129,6 +131,7 @@ def _configured(settings: Settings, app: FastAPI) -> uvicorn.Config:
         header_timeout_s=settings.header_timeout_s,
         send_idle_timeout_s=settings.send_idle_timeout_s,
         max_header_bytes=settings.max_header_kib * KIB,
+        max_connections=min(settings.max_connections, _open_files() // 2),
     )
     return uvicorn.Config(
         app,
@@ -152,6 +155,17 @@ def _configured(settings: Settings, app: FastAPI) -> uvicorn.Config:
 def _check_root() -> None:
     if os.geteuid() != 0:
         raise PermissionDenied("the server must run as root: it makes namespaces, mounts and cgroups")
+
+
+def _raise_open_files() -> None:
+    """A shell's soft limit is often 1024, of which connections alone could take more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _open_files() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft
 
 
 @contextmanager

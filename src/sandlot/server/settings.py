@@ -68,6 +68,7 @@ class Settings(BaseModel):
     host_reserve_mib: int = Field(NodeSettings.host_reserve_bytes // MIB, ge=0)
     runsc_platform: Literal["systrap", "ptrace", "kvm"] = "systrap"
 
+    max_connections: int = Field(4096, ge=8)
     max_body_kib: int = Field(1024, ge=1)
     max_upload_mib: int | None = Field(None, ge=1)
     max_header_kib: int = Field(64, ge=4)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -216,6 +217,17 @@ async def test_an_upload_may_be_larger_but_not_without_end(app: FastAPI, engine:
         assert await wire.status() == 413
     assert engine.only.agent.aborted_write is not None
     assert "/home/user/b" not in engine.only.agent.files
+
+
+async def test_a_body_that_drips_without_end_is_given_up(app: FastAPI) -> None:
+    app.state.native = replace(app.state.native, body_idle_s=0.1)
+    async with exchange(app, "POST", "/v1/sandboxes") as wire:
+        status = asyncio.create_task(wire.status())
+        while not status.done():
+            wire.send(b" ", more=True)
+            await asyncio.wait({status}, timeout=0.01)
+        assert await status == 408
+        assert "not complete after 0.4 s" in json.loads(await wire.body())["error"]["message"]
 
 
 async def test_a_body_that_stalls_is_given_up(app: FastAPI) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import structlog
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +18,9 @@ from sandlot.doors.bodies import bounded
 from sandlot.doors.encoding import Json
 from sandlot.doors.streaming import Streams
 from sandlot.errors import SandlotError, Unavailable
+
+WHOLE_BODY: Final = 4
+"""How many times ``body_idle_s`` a JSON body may take, however steadily it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ async def admit(connection: HTTPConnection) -> None:
     door = door_of(connection)
     door.engine()
     await door.authenticate(_key_of(connection))
+    if (on_key := connection.scope.get("state", {}).get("on_key")) is not None:
+        on_key()
     if is_sandbox_id(sandbox_id := connection.path_params.get("sandbox_id", "")):
         structlog.contextvars.bind_contextvars(sandbox=sandbox_id)
 
@@ -86,7 +91,13 @@ class NativeRoute(APIRoute):
                 # Nothing but JSON can be meant, and `curl -d` says that it sends a form.
                 scope = dict(scope, headers=_as_json(scope["headers"]))
             limit = door.max_body_bytes if takes_json else door.max_upload_bytes
-            receive = bounded(scope, request.receive, limit=limit, idle_s=door.body_idle_s)
+            receive = bounded(
+                scope,
+                request.receive,
+                limit=limit,
+                idle_s=door.body_idle_s,
+                whole_s=WHOLE_BODY * door.body_idle_s if takes_json else None,
+            )
             try:
                 return await handle(Request(scope, receive))
             except Unavailable as error:
