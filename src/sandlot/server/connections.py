@@ -13,9 +13,9 @@ class Connection(Protocol):
 class Connections:
     """Room for ``most``.
 
-    Those on which nobody has shown a key yet give way first, the oldest first: strangers keep nobody out. After
-    them those of key holders on which nothing is asked, who connect again at little cost. One with a request of
-    a key holder on it never does.
+    Those on which nobody has shown a key yet give way first, the oldest first: strangers keep nobody out.
+    After them those of key holders on which nothing is asked, who connect again at little cost. One with a
+    request of a key holder on it never does.
     """
 
     def __init__(self, most: int) -> None:
