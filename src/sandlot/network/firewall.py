@@ -12,13 +12,15 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import IPv4Network, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Any
 
 import structlog
 
 from sandlot.errors import Unavailable
+from sandlot.network import netlink
 from sandlot.network.addresses import AddressPlan, NetworkSlot
+from sandlot.network.netlink import Change, interface_and_address
 from sandlot.network.policy import BLOCKED
 
 log = structlog.get_logger(__name__)
@@ -39,7 +41,7 @@ class Firewall:
         self._allow = tuple(allow)
         self._slots: dict[str, str] = {}  # host interface → guest address
         self._internet: set[str] = set()
-        self._queue: list[tuple[list[Json], asyncio.Future[None]]] = []
+        self._queue: list[tuple[list[Change], asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
     async def start(self, slots: Iterable[NetworkSlot]) -> None:
@@ -58,22 +60,20 @@ class Firewall:
 
     async def add(self, slot: NetworkSlot, *, internet: bool) -> None:
         self._slots[slot.host_if] = slot.guest_ip
-        commands = [self._element("add", "slots", {"concat": [slot.host_if, slot.guest_ip]})]
-        commands += self._decide(slot.guest_ip, internet)
-        await self._write(commands)
+        slots = Change(True, "slots", interface_and_address(slot.host_if, slot.guest_ip))
+        await self._write([slots, *self._decide(slot.guest_ip, internet)])
 
     async def set_internet(self, slot: NetworkSlot, internet: bool) -> None:
         """In force for the next packet, of existing connections too."""
-        commands = self._decide(slot.guest_ip, internet)
-        if commands:
-            await self._write(commands)
+        if changes := self._decide(slot.guest_ip, internet):
+            await self._write(changes)
 
     async def remove(self, slot: NetworkSlot) -> None:
-        commands = self._decide(slot.guest_ip, False)
+        changes = self._decide(slot.guest_ip, False)
         if self._slots.pop(slot.host_if, None):
-            commands.append(self._element("delete", "slots", {"concat": [slot.host_if, slot.guest_ip]}))
-        if commands:
-            await self._write(commands)
+            changes.append(Change(False, "slots", interface_and_address(slot.host_if, slot.guest_ip)))
+        if changes:
+            await self._write(changes)
 
     def allows_internet(self, guest_ip: str) -> bool:
         return guest_ip in self._internet
@@ -103,22 +103,19 @@ class Firewall:
             return set()
         return {address for entry in listing if "set" in entry for address in entry["set"].get("elem", [])}
 
-    def _decide(self, guest_ip: str, internet: bool) -> list[Json]:
+    def _decide(self, guest_ip: str, internet: bool) -> list[Change]:
         if internet == (guest_ip in self._internet):
             return []
         if internet:
             self._internet.add(guest_ip)
-            return [self._element("add", "internet", guest_ip)]
-        self._internet.discard(guest_ip)
-        return [self._element("delete", "internet", guest_ip)]
+        else:
+            self._internet.discard(guest_ip)
+        return [Change(internet, "internet", IPv4Address(guest_ip).packed)]
 
-    def _element(self, action: str, name: str, element: Any) -> Json:
-        return {action: {"element": {"family": "inet", "table": self.table, "name": name, "elem": [element]}}}
-
-    async def _write(self, commands: list[Json]) -> None:
-        """Changes that come while ``nft`` runs go into its next run. A cancelled caller's change stands."""
+    async def _write(self, changes: list[Change]) -> None:
+        """Changes that come during a transaction go into the next. A cancelled caller's change stands."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((commands, done))
+        self._queue.append((changes, done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._drain(), name=f"{self.table} writer")
         await done
@@ -128,7 +125,7 @@ class Firewall:
             batch, self._queue = self._queue, []
             failure: Exception | None = None
             try:
-                await nft([command for commands, _ in batch for command in commands])
+                await change_sets(self.table, [change for changes, _ in batch for change in changes])
             except Unavailable as error:
                 log.warning(
                     "firewall change refused, making the table anew", table=self.table, error=str(error)
@@ -278,6 +275,14 @@ def ruleset(
 
     rule("postrouting", _is(_ip("saddr"), block), _not(_meta("oifname"), ours), {"masquerade": None})
     return commands
+
+
+async def change_sets(table: str, changes: list[Change]) -> None:
+    """One transaction. Raises Unavailable."""
+    try:
+        await asyncio.to_thread(netlink.change_sets, table, changes)
+    except OSError as error:
+        raise Unavailable(f"elements of {table} cannot be changed: {error}") from error
 
 
 async def nft(commands: list[Json]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
@@ -15,9 +15,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
-from sandlot.network import netns
+from sandlot.network import netlink, netns
 from sandlot.network.addresses import GUEST_IF, SLOT_PREFIX, AddressPlan, NetworkSlot, slot_number
 
 P = ParamSpec("P")
@@ -69,7 +68,7 @@ class Links:
         try:
             netns.create(slot.netns, lambda: _furnish(slot, self._host_netns))
             _set_up_host_side(slot.host_if)
-            index = self._index(slot.host_if)
+            index = _index_here(slot.host_if)
             self._ip.addr("add", index=index, address=slot.host_ip, prefixlen=SLOT_PREFIX)
             self._ip.link("set", index=index, state="up")
         except BaseException:
@@ -77,11 +76,13 @@ class Links:
             raise
 
     def remove(self, slot: NetworkSlot) -> None:
-        """Idempotent. The cable goes first: from then on nothing gets in or out."""
+        """Idempotent. The cable goes first: from then on nothing gets in or out.
+
+        Connections that it had are still known to the host: see ``forget_connections``.
+        """
         with _ignoring(errno.ENODEV):
-            self._ip.link("del", index=self._index(slot.host_if))
+            self._ip.link("del", index=_index_here(slot.host_if))
         netns.remove(slot.netns)
-        self.forget_connections(slot.guest_ip)
 
     def slots(self, instance: str) -> set[int]:
         """Numbers of all slots of the instance that exist on this host, whole or in part."""
@@ -92,7 +93,7 @@ class Links:
     def is_whole(self, slot: NetworkSlot) -> bool:
         """Whether the cable has this slot's address and the namespace can be entered."""
         try:
-            index = self._index(slot.host_if)
+            index = _index_here(slot.host_if)
             addresses = {
                 address.get_attr("IFA_ADDRESS")
                 for address in self._ip.get_addr(family=socket.AF_INET, index=index)
@@ -103,21 +104,17 @@ class Links:
 
     def readdress(self, slot: NetworkSlot) -> None:
         """Put the guest's address and route back; runsc takes them off the cable whenever it starts."""
-        netns.run_inside(slot.netns, lambda: _address(slot))
+        netns.run_inside(slot.netns, lambda: _readdress(slot))
 
     def counters(self, slot: NetworkSlot) -> tuple[int, int]:
         """Bytes received and sent, as the guest sees them: the host's end counts the other way round."""
-        (link,) = self._ip.get_links(self._index(slot.host_if))
+        (link,) = self._ip.get_links(_index_here(slot.host_if))
         statistics = link.get_attr("IFLA_STATS64")
         return int(statistics["tx_bytes"]), int(statistics["rx_bytes"])
 
-    def forget_connections(self, guest_ip: str) -> None:
+    def forget_connections(self, guest_ips: Iterable[str]) -> None:
         """Without this, a peer of a former sandbox could keep a way in to the next holder of the address."""
-        with NFCTSocket() as connections:
-            for entry in list(connections.dump(tuple_orig=NFCTAttrTuple(saddr=guest_ip))):
-                original = NFCTAttrTuple.from_netlink(socket.AF_INET, entry.get_attr("CTA_TUPLE_ORIG"))
-                with _ignoring(errno.ENOENT):
-                    connections.entry("del", tuple_orig=original)
+        netlink.forget_connections(guest_ips)
 
     # the host
 
@@ -186,12 +183,6 @@ class Links:
         with suppress(FileNotFoundError):
             (_IPV4 / "conf" / interface / "forwarding").write_text("0")
 
-    def _index(self, interface: str) -> int:
-        found = self._ip.link_lookup(ifname=interface)
-        if not found:
-            raise NetlinkError(errno.ENODEV, f"no interface {interface}")
-        return int(found[0])
-
 
 def _furnish(slot: NetworkSlot, host_netns: int) -> None:
     """Runs inside the new namespace."""
@@ -200,18 +191,31 @@ def _furnish(slot: NetworkSlot, host_netns: int) -> None:
     with IPRoute() as ip:
         ip.link("add", ifname=GUEST_IF, kind="veth", peer={"ifname": slot.host_if, "net_ns_fd": host_netns})
         ip.link("set", index=_LOOPBACK, state="up")
-    _address(slot)
+        _address(ip, slot)
 
 
-def _address(slot: NetworkSlot) -> None:
-    """Runs inside the namespace. Idempotent."""
+def _readdress(slot: NetworkSlot) -> None:
+    """Runs inside the namespace."""
     with IPRoute() as ip:
-        (index,) = ip.link_lookup(ifname=GUEST_IF)
-        with _ignoring(errno.EEXIST):
-            ip.addr("add", index=index, address=slot.guest_ip, prefixlen=SLOT_PREFIX)
-        ip.link("set", index=index, state="up")
-        with _ignoring(errno.EEXIST):
-            ip.route("add", dst="default", gateway=slot.host_ip)
+        _address(ip, slot)
+
+
+def _address(ip: Any, slot: NetworkSlot) -> None:
+    """Idempotent."""
+    index = _index_here(GUEST_IF)
+    with _ignoring(errno.EEXIST):
+        ip.addr("add", index=index, address=slot.guest_ip, prefixlen=SLOT_PREFIX)
+    ip.link("set", index=index, state="up")
+    with _ignoring(errno.EEXIST):
+        ip.route("add", dst="default", gateway=slot.host_ip)
+
+
+def _index_here(interface: str) -> int:
+    """In the calling thread's namespace. One question to the kernel, however many interfaces there are."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        raise NetlinkError(errno.ENODEV, f"no interface {interface}") from None
 
 
 def _set_up_host_side(interface: str) -> None:

@@ -31,6 +31,7 @@ from sandlot.network.watch import default_route_watch, table_watch
 log = structlog.get_logger(__name__)
 
 REFILL_AFTER = 0.25  # seconds; by then the sandbox that took the slot has started and leaves processors over
+FORGET_AFTER = 0.2  # seconds; so many removals as come within share one walk through all connections
 CLAIM_DEADLINE = 10.0
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 30.0
@@ -69,6 +70,8 @@ class NetworkPool:
         self._idle: deque[NetworkSlot] = deque()
         self._waiters: deque[asyncio.Future[NetworkSlot]] = deque()
         self._removals: dict[int, asyncio.Task[None]] = {}
+        self._to_forget: set[str] = set()
+        self._forgetting: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._stopping = False
         self._started = False
@@ -157,8 +160,11 @@ class NetworkPool:
         try:
             ledger = await asyncio.to_thread(Ledger.load, self._ledger_path)
             plan = AddressPlan(self._instance, ledger.block or self._address_range)
-            for number in sorted(await worker.call(Links.slots, self._instance)):
-                await worker.call(Links.remove, plan.slot(number))
+            slots = [plan.slot(number) for number in sorted(await worker.call(Links.slots, self._instance))]
+            for slot in slots:
+                await worker.call(Links.remove, slot)
+            if slots:
+                await worker.call(Links.forget_connections, [slot.guest_ip for slot in slots])
             await firewall.drop_table(self._instance)
             if ledger.block is not None:
                 await worker.call(Links.let_go_of_block, plan)
@@ -209,7 +215,7 @@ class NetworkPool:
         self._check_claimed(slot)
         await self._firewall.set_internet(slot, policy.internet)
         if not policy.internet:
-            await self._remover.call(Links.forget_connections, slot.guest_ip)
+            await self._remover.call(Links.forget_connections, [slot.guest_ip])
 
     async def readdress(self, slot: NetworkSlot) -> None:
         """Put address and route back: runsc takes them off the interface at every run and restore."""
@@ -347,7 +353,7 @@ class NetworkPool:
     async def _remove(self, number: int, slot: NetworkSlot) -> None:
         try:
             await self._remover.call(Links.remove, slot)
-            await self._firewall.remove(slot)
+            await asyncio.gather(self._firewall.remove(slot), self._forgotten(slot.guest_ip))
         except Exception as error:
             log.warning("network slot not removed, left to the next sweep", slot=slot.name, error=str(error))
             self._strangers[number] = slot
@@ -356,6 +362,19 @@ class NetworkPool:
             del self._own[number]
             del self._removals[number]
             self._wake.set()
+
+    async def _forgotten(self, guest_ip: str) -> None:
+        """Its connections are. Those who ask within ``FORGET_AFTER`` of each other share one walk."""
+        self._to_forget.add(guest_ip)
+        if self._forgetting is None or self._forgetting.done():
+            self._forgetting = asyncio.create_task(self._forget(), name="forget connections")
+        await asyncio.shield(self._forgetting)
+
+    async def _forget(self) -> None:
+        await asyncio.sleep(FORGET_AFTER)
+        addresses, self._to_forget = self._to_forget, set()
+        self._forgetting = None  # who asks from now on is not among these
+        await self._remover.call(Links.forget_connections, addresses)
 
     # the host
 

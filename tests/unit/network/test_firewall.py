@@ -9,12 +9,13 @@ import pytest
 from sandlot.errors import Unavailable
 from sandlot.network import firewall
 from sandlot.network.addresses import AddressPlan
+from sandlot.network.netlink import Change
 
 PLAN = AddressPlan("ab12", IPv4Network("10.200.16.0/20"))
 
 
 class Nft:
-    """Stands in for the program: keeps what it was told, can be held up or refuse."""
+    """Stands in for the kernel: keeps what it was told, can be held up or refuse."""
 
     def __init__(self) -> None:
         self.transactions: list[list[dict[str, Any]]] = []
@@ -33,7 +34,12 @@ class Nft:
 @pytest.fixture
 def nft(monkeypatch: pytest.MonkeyPatch) -> Nft:
     program = Nft()
+
+    async def change_sets(table: str, changes: list[Change]) -> None:
+        await program([{"add" if change.adds else "delete": change} for change in changes])
+
     monkeypatch.setattr(firewall, "nft", program)
+    monkeypatch.setattr(firewall, "change_sets", change_sets)
     return program
 
 
