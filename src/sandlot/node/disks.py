@@ -216,23 +216,26 @@ class DiskPool:
 
     def _unmake(self, name: str) -> None:
         slot = self._slot(name, 0)
+        device = loop.device_at(slot.folder)
         mounts.remove(mounts.mounted_under(slot.folder))
         with contextlib.suppress(FileNotFoundError):
             slot.folder.rmdir()
         slot.image.unlink(missing_ok=True)
-        self._wait_detached(slot)
+        # Where nothing was mounted (a crash came between), only a look at every device can tell.
+        for one in [device] if device else loop.devices_of(self._images):
+            self._wait_detached(slot, one)
 
-    def _wait_detached(self, slot: DiskSlot) -> None:
+    def _wait_detached(self, slot: DiskSlot, device: str) -> None:
         """The loop device goes with its last mount, and some other mount namespace may have copied that one.
 
         Such a copy ends only with its namespace; the image is deleted, and its space comes back, then.
         """
         deadline = time.monotonic() + DETACH_DEADLINE_S
         pause = 0.001
-        while devices := [name for name, file in loop.devices_of(self._images).items() if file == slot.image]:
+        while loop.backing_of(device) == slot.image:
             if time.monotonic() > deadline:
                 holders = mounts.holders_of(slot.folder)
-                raise Unavailable(f"/dev/{devices[0]} is held by the mount namespaces of processes {holders}")
+                raise Unavailable(f"/dev/{device} is held by the mount namespaces of processes {holders}")
             time.sleep(pause)
             pause = min(0.1, pause * 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -15,6 +16,7 @@ _LOOP_CONFIGURE = 0x4C0A
 _LO_FLAGS_AUTOCLEAR = 4
 _LO_FLAGS_DIRECT_IO = 16
 _ATTEMPTS = 64
+_MAJOR = 7  # Documentation/admin-guide/devices.txt
 
 
 class _LoopInfo(ctypes.Structure):
@@ -78,14 +80,26 @@ def _attach(backing: int, image: Path) -> tuple[Path, int]:
     raise OSError(errno.EBUSY, "every free loop device was taken by another process first", str(image))
 
 
+def device_at(folder: Path) -> str | None:
+    """The loop device that is mounted at ``folder``; None where none is."""
+    with contextlib.suppress(OSError):
+        number = os.stat(folder).st_dev
+        if os.major(number) == _MAJOR:
+            return f"loop{os.minor(number)}"
+    return None
+
+
+def backing_of(device: str) -> Path | None:
+    """The file of a loop device, wherever it lay when it was unlinked; None where it has none any more."""
+    try:
+        text = Path(f"/sys/block/{device}/loop/backing_file").read_text()
+    except OSError:
+        return None
+    return Path(text.strip().removesuffix(" (deleted)"))
+
+
 def devices_of(folder: Path) -> dict[str, Path]:
     """Loop devices whose files lie (or lay, when unlinked) in ``folder``: device name to file."""
-    found = {}
-    for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            backing = Path(entry.read_text().strip().removesuffix(" (deleted)"))
-        except OSError:
-            continue
-        if backing.parent == folder:
-            found[entry.parent.parent.name] = backing
-    return found
+    devices = [name for name in os.listdir("/sys/block") if name.startswith("loop")]
+    found = {name: backing_of(name) for name in devices}
+    return {name: backing for name, backing in found.items() if backing and backing.parent == folder}
