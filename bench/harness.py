@@ -69,11 +69,16 @@ class Options:
     quick: bool
 
 
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """With the options that every bench has."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    made.add_argument("--quick", action="store_true", help="fewer runs: done in under 40 s")
+    return made
+
+
 def options(description: str | None) -> Options:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="fewer runs: done in under 40 s")
-    given = parser.parse_args()
+    given = parser(description).parse_args()
     return Options(json=given.json, quick=given.quick)
 
 
