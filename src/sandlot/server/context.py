@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandlot.doors.native import errors
 from sandlot.doors.streaming import ResponseAborted
+from sandlot.server.metrics.requests import ABORTED, LEFT, Requests
 
 _log = structlog.get_logger(__name__)
 _FROM_CLIENT: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -21,8 +22,9 @@ _FROM_CLIENT: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class RequestContext:
     """Pure ASGI, inside of which no exception leaves without an answer or a cut connection."""
 
-    def __init__(self, app: ASGIApp, *, access_log: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, access_log: bool = False, requests: Requests | None = None) -> None:
         self._app = app
+        self._requests = requests or Requests()
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,6 +38,8 @@ class RequestContext:
         header = (b"x-request-id", request_id.encode())
         began = time.monotonic()
         status = 0
+        aborted = False
+        self._requests.begin(scope)
 
         async def send_named(message: Message) -> None:
             nonlocal status
@@ -44,6 +48,10 @@ class RequestContext:
                 message["headers"] = [*message.get("headers", ()), header]
             elif message["type"] == "websocket.accept":
                 status = 101
+            else:
+                await send(message)
+                return
+            self._requests.answered(scope, status, time.monotonic() - began)
             await send(message)
 
         try:
@@ -51,11 +59,14 @@ class RequestContext:
         except ClientDisconnect:
             _log.debug("client left", path=scope["path"])
         except ResponseAborted as error:
+            aborted = True
             _log.warning("response cut short", path=scope["path"], reason=str(error))
             raise
         except Exception as error:
+            aborted = status != 0
             await _answer(error, scope, receive, send_named, begun=status != 0)
         finally:
+            self._requests.end(scope, ABORTED if aborted else str(status or LEFT))
             if self._access_log:
                 _write_access(scope, status, time.monotonic() - began)
 
