@@ -253,8 +253,8 @@ static void welcome(struct conn *conn, struct header *header, uint8_t *payload) 
         give_up(conn, ERROR_UNAUTHENTICATED, "the first frame must be HELLO with this sandbox's secret");
         return;
     }
-    if (lowest > PROTOCOL_VERSION || highest < PROTOCOL_VERSION) {
-        give_up(conn, ERROR_INVALID, "this agent speaks version %d only", PROTOCOL_VERSION);
+    if (lowest > PROTOCOL_VERSION || highest < OLDEST_VERSION) {
+        give_up(conn, ERROR_INVALID, "this agent speaks version %d to %d", OLDEST_VERSION, PROTOCOL_VERSION);
         return;
     }
     if (count(true) >= MAX_CONNECTIONS) {
@@ -267,7 +267,7 @@ static void welcome(struct conn *conn, struct header *header, uint8_t *payload) 
     clock_gettime(CLOCK_REALTIME, &now);
     uint8_t answer[32];
     struct writer writer = {.data = answer, .capacity = sizeof answer};
-    put_u16(&writer, PROTOCOL_VERSION);
+    put_u16(&writer, highest < PROTOCOL_VERSION ? highest : PROTOCOL_VERSION);
     put_u64(&writer, nonce);
     put_u64(&writer, (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
     send_frame(conn, FRAME_WELCOME, 0, 0, answer, writer.length);

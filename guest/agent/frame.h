@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 enum {
-    PROTOCOL_VERSION = 1,
+    PROTOCOL_VERSION = 2,
+    OLDEST_VERSION = 1, /* 2 only adds ACTIVITY */
     FRAME_HEADER = 12,
     FRAME_MAX = 256 * 1024,
     INITIAL_CREDIT = 64 * 1024,
@@ -36,6 +37,7 @@ enum frame_type {
     FRAME_OOM_KILL = 0x26,
     FRAME_STATS = 0x27,
     FRAME_DIAL = 0x28,
+    FRAME_ACTIVITY = 0x29,
 
     FRAME_STAT = 0x30,
     FRAME_LIST = 0x31,

@@ -523,6 +523,14 @@ void job_start(struct request *request, enum job_class class, bool (*run)(struct
     enqueue(job);
 }
 
+bool jobs_at_work(void) {
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (int class = 0; class < JOB_CLASSES; class ++) found |= running[class] || queues[class];
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
 void jobs_open(void) {
     for (int class = 0; class < JOB_CLASSES; class ++) queue_tails[class] = &queues[class];
     pthread_mutex_lock(&lock);

@@ -108,6 +108,11 @@ static struct process *find_or_fail(struct request *request, uint32_t id) {
 
 unsigned process_running(void) { return running_count; }
 
+pid_t process_pid(uint32_t id) {
+    const struct process *process = find(id);
+    return process && !process->exited ? process->pid : 0;
+}
+
 /* ---- ends ---- */
 
 static int exit_signal(const struct process *process) {

@@ -16,3 +16,5 @@ bool process_exited(pid_t pid, int status);
 /* The process whose tree `pid` belongs to will say that memory ran out. */
 void process_mark_oom(pid_t pid);
 unsigned process_running(void);
+/* Of one that runs; 0 where there is none. */
+pid_t process_pid(uint32_t id);

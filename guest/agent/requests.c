@@ -1,5 +1,6 @@
 #include "requests.h"
 
+#include "activity.h"
 #include "dial.h"
 #include "files.h"
 #include "job.h"
@@ -18,6 +19,7 @@ static void (*const direct[256])(struct request *) = {
     [FRAME_OOM_KILL] = memory_oom_kill,
     [FRAME_STATS] = memory_stats,
     [FRAME_DIAL] = dial_open,
+    [FRAME_ACTIVITY] = activity_tell,
 };
 
 static const struct {

@@ -178,6 +178,30 @@ class Cgroup:
             time.sleep(pause)
             pause = min(0.02, pause * 2)
 
+    @property
+    def can_freeze(self) -> bool:
+        return self._layout.is_v2 or "freezer" in self._layout.v1
+
+    def freeze(self) -> None:
+        """Begin to stop everything in the group; the kernel does it within milliseconds. Raises OSError."""
+        if self._layout.is_v2:
+            _write(self.folder("memory") / "cgroup.freeze", 1)
+        else:
+            _write(self.folder("freezer") / "freezer.state", "FROZEN")
+
+    def thaw(self) -> None:
+        """Let it run on. What is not frozen stays as it is. Raises OSError."""
+        if self._layout.is_v2:
+            _write(self.folder("memory") / "cgroup.freeze", 0)
+        else:
+            _write(self.folder("freezer") / "freezer.state", "THAWED")
+
+    def is_frozen(self) -> bool:
+        """Whether all of it stands still by now. Raises OSError."""
+        if self._layout.is_v2:
+            return _keyed(self.folder("memory") / "cgroup.events")["frozen"] == 1
+        return (self.folder("freezer") / "freezer.state").read_text() == "FROZEN\n"
+
     def remove(self, deadline_s: float = 10.0) -> None:
         """Remove the group from every hierarchy; idempotent. Raises Unavailable when it is still in use."""
         deadline = time.monotonic() + deadline_s
@@ -270,8 +294,9 @@ class Cgroup:
             with contextlib.suppress(FileNotFoundError):
                 _write(self.folder("memory") / "cgroup.kill", 1)
                 return
-        elif "freezer" in self._layout.v1:
-            _write_if_there(self.folder("freezer") / "freezer.state", "THAWED")
+        elif self.can_freeze:
+            with contextlib.suppress(FileNotFoundError):
+                self.thaw()
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

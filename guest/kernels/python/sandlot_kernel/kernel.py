@@ -7,7 +7,9 @@ import importlib
 import os
 import select
 import sys
+import threading
 
+from .activity import Activity
 from .interrupts import Interrupts
 from .outlet import Outlet
 from .streams import Stream
@@ -37,7 +39,13 @@ class Kernel:
         self._shell = Shell.create(self._outlet, self._interrupts)
         self._context = None
         self._preload = [*_NEEDED_BY_THE_FIRST_RUN, *preload]
-        self._operations = {"hello": self._hello, "ping": self._ping, "run": self._run}
+        self._activity = Activity([threading.get_ident(), self._outlet.thread])
+        self._operations = {
+            "hello": self._hello,
+            "ping": self._ping,
+            "activity": self._tell_activity,
+            "run": self._run,
+        }
         self._interrupts.install()
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -70,6 +78,14 @@ class Kernel:
     def _ping(self, request):
         self._outlet.answer({"type": "pong", "id": request["id"], "context": self._context})
 
+    def _tell_activity(self, request):
+        reasons = self._activity.reasons()
+        if self._preload:
+            reasons.append("modules to import")
+        if self._shell.has_tasks():
+            reasons.append("an asyncio task")
+        self._outlet.answer({"type": "activity", "id": request["id"], "reasons": reasons[:16]})
+
     def _run(self, request):
         self._outlet.begin(request["id"])
         with _environment(request.get("env") or {}):
@@ -79,6 +95,7 @@ class Kernel:
             os._exit(0)
         done = {"type": "done", "execution_count": self._shell.execution_count - 1}
         self._outlet.end(*([{"type": "error", **error}] if error else []), done)
+        self._activity.rest()
 
     def _idle(self):
         """What is done while there is no request: preloading, and the user's asyncio tasks."""

@@ -59,7 +59,9 @@ class Outlet:
             self._pipes[kept] = (stream, codecs.getincrementaldecoder("utf-8")("replace"))
             self._poll.register(kept, select.POLLIN)
         os.register_at_fork(after_in_child=self._after_fork)
-        threading.Thread(target=self._pump, name="sandlot-output", daemon=True).start()
+        pump = threading.Thread(target=self._pump, name="sandlot-output", daemon=True)
+        pump.start()
+        self.thread = pump.ident
 
     def begin(self, run):
         with self._lock:

@@ -178,15 +178,19 @@ class Shell(InteractiveShell):
                 self._loop = None
         del self._tracebacks[shown:]
 
-    def run_tasks_until(self, fd, has_request):
-        """Let tasks that user code has left in the loop go on, until something arrives on ``fd``."""
-        loop = self._loop
-        if loop is None or loop.is_closed() or has_request(0):
-            return
+    def has_tasks(self):
+        """Whether user code has left tasks in the loop."""
+        if self._loop is None or self._loop.is_closed():
+            return False
         import asyncio
 
-        if not asyncio.all_tasks(loop):
+        return bool(asyncio.all_tasks(self._loop))
+
+    def run_tasks_until(self, fd, has_request):
+        """Let tasks that user code has left in the loop go on, until something arrives on ``fd``."""
+        if has_request(0) or not self.has_tasks():
             return
+        loop = self._loop
         loop.add_reader(fd, loop.stop)
         try:
             loop.run_forever()
