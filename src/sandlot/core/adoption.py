@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from sandlot.core.ledger import Ledger
-from sandlot.core.lifecycle import State
+from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.model import Sandbox
 from sandlot.core.roster import Roster
 from sandlot.errors import SandlotError
@@ -42,11 +42,11 @@ class Adoption:
         if sandbox.state is State.CREATING:
             await self._node.destroy(sandbox.id)
             reason = "the server stopped while it was being created"
-            await self._ledger.ended(sandbox.id, State.FAILED, "failed", reason)
+            await self._ledger.ended(sandbox.id, EventKind.FAILED, reason)
         elif sandbox.state is State.KILLING:
             await self._node.destroy(sandbox.id)
             reason = sandbox.reason or "killed by request"
-            await self._ledger.ended(sandbox.id, State.KILLED, "killed", reason)
+            await self._ledger.ended(sandbox.id, EventKind.KILLED, reason)
         else:
             await self._adopt(sandbox)
 
@@ -56,10 +56,10 @@ class Adoption:
         except SandlotError as error:
             await self._node.destroy(sandbox.id)
             reason = f"ended while the server was away: {error.message}"
-            await self._ledger.ended(sandbox.id, State.FAILED, "died", reason)
+            await self._ledger.ended(sandbox.id, EventKind.DIED, reason)
             return
         live = self._roster.enter(sandbox, node_sandbox)
-        await self._ledger.note(sandbox.id, "adopted", reason="found running after a restart")
+        await self._ledger.note(sandbox.id, EventKind.ADOPTED, reason="found running after a restart")
         try:
             await live.interpreter.recover()
         except SandlotError as error:

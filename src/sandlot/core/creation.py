@@ -9,7 +9,7 @@ import structlog
 
 from sandlot.core.ids import new_sandbox_id
 from sandlot.core.ledger import Ledger
-from sandlot.core.lifecycle import State
+from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.limits import Limits, Settled, settle
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import CreateSandbox, GuestConfig, Sandbox
@@ -94,7 +94,7 @@ class Creation:
                 raise SandboxGone(f"sandbox {sandbox.id} was ended while it was being made")
         except BaseException as error:
             await self._node.destroy(sandbox.id)
-            await self._ledger.ended(sandbox.id, State.FAILED, "failed", _describe(error))
+            await self._ledger.ended(sandbox.id, EventKind.FAILED, _describe(error))
             raise
         live = self._roster.enter(started, node_sandbox)
         self._roster.arm(sandbox.id, timeout_s)

@@ -11,7 +11,7 @@ from typing import Any
 from sandlot.core.adoption import Adoption
 from sandlot.core.creation import Creation, deadline_after
 from sandlot.core.ledger import Ledger
-from sandlot.core.lifecycle import State
+from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.limits import Limits, check_timeout
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import CreateSandbox, Event, ListQuery, Metrics, Page, Sandbox
@@ -164,7 +164,7 @@ class Engine:
         if live is not None:
             await live.close()
         await self._node.destroy(id)
-        await self._ledger.ended(id, State.KILLED, "killed", reason)
+        await self._ledger.ended(id, EventKind.KILLED, reason)
         return True
 
     def _expire(self, id: str) -> Coroutine[Any, Any, bool]:

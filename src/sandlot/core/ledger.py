@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sandlot.core.lifecycle import LIVE, State, sources
+from sandlot.core.lifecycle import LIVE, EventKind, State, sources_of, target_of
 from sandlot.core.model import Event, ListQuery, Page, Sandbox
 from sandlot.core.paging import decode_cursor, encode_cursor
 from sandlot.core.records import event_from_row, event_row, from_row, to_row
@@ -59,31 +59,31 @@ class Ledger:
 
     async def open(self, sandbox: Sandbox) -> None:
         """The first line of a new sandbox."""
-        created = event_row(sandbox.id, "created", target=State.CREATING, reason="requested")
+        created = event_row(sandbox.id, EventKind.CREATED, target=State.CREATING, reason="requested")
         await self._store.add(to_row(sandbox), created)
 
     async def started(self, sandbox: Sandbox, deadline: datetime | None) -> Sandbox | None:
         """It runs; None where it was ended meanwhile."""
         started = replace(sandbox, state=State.RUNNING, started_at=datetime.now(UTC), deadline=deadline)
         values = {"started_at": started.started_at, "deadline": deadline}
-        moved = await self._move(sandbox.id, State.RUNNING, "started", "its agent answers", values)
+        moved = await self._move(sandbox.id, EventKind.STARTED, "its agent answers", values)
         return started if moved else None
 
     async def killing(self, id: str, reason: str) -> None:
         """Somebody wants it ended; from here it can only end."""
-        await self._move(id, State.KILLING, "killing", reason, {})
+        await self._move(id, EventKind.KILLING, reason, {})
 
-    async def ended(self, id: str, state: State, kind: str, reason: str) -> None:
+    async def ended(self, id: str, kind: EventKind, reason: str) -> None:
         """It is gone, and why. A sandbox that had ended before keeps its first reason."""
-        await self._move(id, state, kind, reason, {"ended_at": datetime.now(UTC)})
+        await self._move(id, kind, reason, {"ended_at": datetime.now(UTC)})
 
     async def deadline(self, id: str, deadline: datetime | None, timeout_s: float | None) -> bool:
         """A new deadline; False where it does not run any more."""
-        event = event_row(id, "timeout", reason="set by request", details={"timeout_s": timeout_s})
+        event = event_row(id, EventKind.TIMEOUT, reason="set by request", details={"timeout_s": timeout_s})
         return await self._store.change(id, {State.RUNNING}, {"deadline": deadline}, event)
 
     async def note(
-        self, id: str, kind: str, *, reason: str, details: Mapping[str, Any] | None = None
+        self, id: str, kind: EventKind, *, reason: str, details: Mapping[str, Any] | None = None
     ) -> None:
         """Something happened that changes no state."""
         await self._store.add_event(event_row(id, kind, reason=reason, details=dict(details or {})))
@@ -92,9 +92,10 @@ class Ledger:
         """Delete the history of sandboxes that ended longer ago than ``age``; how many."""
         return await self._store.forget_ended_before(datetime.now(UTC) - age)
 
-    async def _move(self, id: str, target: State, kind: str, reason: str, values: Mapping[str, Any]) -> bool:
+    async def _move(self, id: str, kind: EventKind, reason: str, values: Mapping[str, Any]) -> bool:
+        target = target_of(kind)
         values = {**values, "state": target}
         if target is not State.RUNNING:
             values["reason"] = reason
         event = event_row(id, kind, target=target, reason=reason)
-        return await self._store.change(id, sources(target), values, event)
+        return await self._store.change(id, sources_of(kind), values, event)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sandlot.core.lifecycle import State
+from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.model import Event, GuestConfig, Sandbox
 from sandlot.node import Tier
 from sandlot.store import Row
@@ -27,7 +27,7 @@ def from_row(row: Row) -> Sandbox:
 
 def event_row(
     sandbox_id: str,
-    kind: str,
+    kind: EventKind,
     *,
     target: State | None = None,
     reason: str | None = None,

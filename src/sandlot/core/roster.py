@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from sandlot.core.ledger import Ledger
-from sandlot.core.lifecycle import State
+from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import Sandbox
 from sandlot.core.tasks import Tasks
@@ -92,10 +92,10 @@ class Roster:
             return
         self.leave(live.id)
         _log.warning("sandbox died", sandbox=live.id, reason=reason)
-        await self._ledger.ended(live.id, State.FAILED, "died", reason)
+        await self._ledger.ended(live.id, EventKind.DIED, reason)
         await live.close()
         await self._node.destroy(live.id)
 
     async def _log_oom(self, live: LiveSandbox) -> None:
         async for event in live.node.oom_events():
-            await self._ledger.note(live.id, "oom", reason=event.reason, details=asdict(event))
+            await self._ledger.note(live.id, EventKind.OOM, reason=event.reason, details=asdict(event))
