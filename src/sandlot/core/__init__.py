@@ -1,5 +1,6 @@
 """What a sandbox is, and the engine that every door calls."""
 
+from sandlot.core.census import Census, TenantCount
 from sandlot.core.engine import Engine
 from sandlot.core.lifecycle import State
 from sandlot.core.limits import Limits
@@ -13,9 +14,12 @@ from sandlot.core.model import (
     Page,
     Sandbox,
     StartCommand,
+    TenantStatus,
 )
+from sandlot.core.tenancy import TenantEngine
 
 __all__ = [
+    "Census",
     "CreateSandbox",
     "Engine",
     "Event",
@@ -28,4 +32,7 @@ __all__ = [
     "Sandbox",
     "StartCommand",
     "State",
+    "TenantCount",
+    "TenantEngine",
+    "TenantStatus",
 ]

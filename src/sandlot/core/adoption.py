@@ -31,6 +31,7 @@ class Adoption:
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def settle(sandbox: Sandbox) -> None:
+            structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
             async with at_once:
                 await self._settle(sandbox)
 
@@ -58,7 +59,7 @@ class Adoption:
             reason = f"ended while the server was away: {error.message}"
             await self._ledger.ended(sandbox.id, EventKind.DIED, reason)
             return
-        live = self._roster.enter(sandbox, node_sandbox)
+        live = self._roster.enter(sandbox, node_sandbox, adopted=True)
         await self._ledger.note(sandbox.id, EventKind.ADOPTED, reason="found running after a restart")
         try:
             await live.interpreter.recover()

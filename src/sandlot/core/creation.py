@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from sandlot.core.admission import Admission
 from sandlot.core.ids import new_sandbox_id
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.limits import Limits, Settled, settle
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import CreateSandbox, GuestConfig, Sandbox
+from sandlot.core.quotas import Amounts
 from sandlot.core.roster import Roster
 from sandlot.core.tasks import Tasks
-from sandlot.errors import DeadlineExceeded, LimitExceeded, SandboxGone, SandlotError
+from sandlot.errors import DeadlineExceeded, SandboxGone, SandlotError
 from sandlot.images import Template, Templates
 from sandlot.network import NetworkPolicy
 from sandlot.node import Node, RootFs, SandboxSpec
+from sandlot.store import Tenant
+from sandlot.tally import Durations
 
 _log = structlog.get_logger(__name__)
+
+SECONDS = Durations("tier")
+"""Of creations that succeeded, the wait for room included."""
+QUEUE_SECONDS = Durations()
+"""Of waits for room that ended well."""
 
 
 class Creation:
@@ -33,6 +43,7 @@ class Creation:
         node: Node,
         templates: Templates,
         limits: Limits,
+        admission: Admission,
         roster: Roster,
         tasks: Tasks,
     ) -> None:
@@ -40,21 +51,27 @@ class Creation:
         self._node = node
         self._templates = templates
         self._limits = limits
+        self._admission = admission
         self._roster = roster
         self._tasks = tasks
         self._making: dict[str, asyncio.Task[Sandbox]] = {}
-        self._slots = asyncio.Semaphore(limits.max_concurrent_creates)
-        self._admitted = 0
 
-    async def begin(self, request: CreateSandbox) -> tuple[str, asyncio.Task[Sandbox]]:
-        """The id of what will be, and the work. Raises InvalidArgument, NotFound (template)."""
+    async def begin(self, request: CreateSandbox, tenant: Tenant) -> tuple[str, asyncio.Task[Sandbox]]:
+        """The id of what will be, and the work, once there is room for it; until then who asks waits.
+
+        Raises InvalidArgument, NotFound (template), LimitExceeded, Unavailable.
+        """
         settled = settle(request, self._limits)
         template = await asyncio.to_thread(self._templates.resolve, request.template)
-        sandbox = _drafted(request, settled, template)
+        sandbox = _drafted(request, settled, template, tenant)
+        structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
+        asked = time.perf_counter()
+        await self._admission.enter(sandbox.id, tenant, amounts_of(sandbox))
+        QUEUE_SECONDS.observe(time.perf_counter() - asked)
         work = self._make(sandbox, template, request.timeout_s)
         making = self._tasks.spawn(work, name=f"create {sandbox.id}")
         self._making[sandbox.id] = making
-        making.add_done_callback(lambda _: self._making.pop(sandbox.id, None))
+        making.add_done_callback(lambda _: self._made(sandbox, making, asked))
         return sandbox.id, making
 
     async def cancel(self, id: str) -> None:
@@ -63,27 +80,22 @@ class Creation:
             making.cancel()
             await asyncio.wait([making])
 
+    def _made(self, sandbox: Sandbox, making: asyncio.Task[Sandbox], asked: float) -> None:
+        self._making.pop(sandbox.id, None)
+        if making.cancelled() or making.exception() is not None:
+            self._admission.ended(sandbox.id)
+        else:
+            self._admission.started(sandbox.id)
+            SECONDS.observe(time.perf_counter() - asked, sandbox.isolation)
+
     async def _make(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
-        self._admit()
         try:
-            async with asyncio.timeout(self._limits.create_timeout_s), self._slots:
+            async with asyncio.timeout(self._limits.create_timeout_s):
                 return await self._make_admitted(sandbox, template, timeout_s)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"the sandbox did not start within {self._limits.create_timeout_s:g} s; the machine is busy"
             ) from error
-        finally:
-            self._admitted -= 1
-
-    def _admit(self) -> None:
-        if len(self._roster) + self._admitted >= self._limits.max_sandboxes:
-            raise LimitExceeded(
-                f"this server runs at most {self._limits.max_sandboxes} sandboxes (max_sandboxes), and all"
-                " are in use; kill one or wait until one ends",
-                limit="max_sandboxes",
-                retry_after_s=5,
-            )
-        self._admitted += 1
 
     async def _make_admitted(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
         await self._ledger.open(sandbox)
@@ -108,6 +120,11 @@ def deadline_after(timeout_s: float | None) -> datetime | None:
     return None if timeout_s is None else datetime.now(UTC) + timedelta(seconds=timeout_s)
 
 
+def amounts_of(sandbox: Sandbox) -> Amounts:
+    """What its tenant is charged for it."""
+    return Amounts.of(sandbox.cpus, sandbox.memory_mib, sandbox.disk_mib)
+
+
 async def _warm(live: LiveSandbox) -> None:
     """Start the interpreter while its user still thinks, so that the first line of code need not wait."""
     try:
@@ -116,10 +133,11 @@ async def _warm(live: LiveSandbox) -> None:
         _log.info("interpreter not warmed", sandbox=live.id, reason=error.message)
 
 
-def _drafted(request: CreateSandbox, settled: Settled, template: Template) -> Sandbox:
+def _drafted(request: CreateSandbox, settled: Settled, template: Template, tenant: Tenant) -> Sandbox:
     config = template.config
     return Sandbox(
         id=(id := new_sandbox_id()),
+        tenant=tenant.name,
         template=template.name,
         template_id=template.id,
         isolation=settled.isolation,

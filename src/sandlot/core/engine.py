@@ -1,46 +1,69 @@
-"""The engine: every use case that a door may ask for. It decides; doors translate."""
+"""The engine: every use case there is, for all tenants. It decides; doors translate, each for one tenant."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from sandlot.core.admission import Admission
 from sandlot.core.adoption import Adoption
-from sandlot.core.creation import Creation, deadline_after
+from sandlot.core.census import Census, count
+from sandlot.core.creation import Creation, amounts_of, deadline_after
+from sandlot.core.headcount import EXPIRED
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.limits import Limits, check_timeout
 from sandlot.core.live import LiveSandbox
-from sandlot.core.model import CreateSandbox, Event, ListQuery, Metrics, Page, Sandbox
+from sandlot.core.metering import Meter
+from sandlot.core.model import CreateSandbox, Event, ListQuery, Metrics, Page, Sandbox, TenantStatus
 from sandlot.core.roster import Roster
+from sandlot.core.survey import Survey
 from sandlot.core.tasks import Tasks
+from sandlot.core.tenancy import TenantEngine
 from sandlot.errors import Conflict, SandboxGone, SandlotError, Unavailable
 from sandlot.images import TemplateInfo, Templates
 from sandlot.node import HostReport, Node
-from sandlot.store import SandboxStore
+from sandlot.store import DEFAULT_TENANT, SandboxStore, Tenant
 
 _SWEEP_HISTORY_EVERY_S = 3600.0
 _DEATH_IS_NOTICED_S = 2.0
 
 
 class Engine:
-    """All sandboxes of one server. State lives in the store and on the node; this holds only connections."""
+    """All sandboxes of one server. State lives in the store and on the node; this holds only connections.
 
-    def __init__(self, *, store: SandboxStore, node: Node, templates: Templates, limits: Limits) -> None:
+    It knows no walls between tenants: a door gets ``of`` its caller's tenant, and nothing else.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SandboxStore,
+        node: Node,
+        templates: Templates,
+        limits: Limits,
+        available_memory_mib: Callable[[], int] | None = None,
+    ) -> None:
+        """``available_memory_mib``: what the machine could still give, where sandboxes must wait for that."""
         self.limits = limits
         self._node = node
         self._templates = templates
         self._ledger = Ledger(store)
         self._tasks = Tasks()
-        self._roster = Roster(self._ledger, node, self._tasks, expire=self._expire)
+        self._admission = Admission(limits, available_memory_mib=available_memory_mib)
+        self._meter = Meter(node)
+        self._roster = Roster(
+            self._ledger, node, self._tasks, self._meter, expire=self._expire, gone=self._admission.ended
+        )
         self._creation = Creation(
             ledger=self._ledger,
             node=node,
             templates=templates,
             limits=limits,
+            admission=self._admission,
             roster=self._roster,
             tasks=self._tasks,
         )
@@ -53,29 +76,62 @@ class Engine:
         """Adopt what a former server left running, end what it left half-made, then accept requests."""
         await self._node.start()
         await Adoption(self._ledger, self._node, self._roster).run()
+        for live in self._roster:
+            self._admission.restore(live.id, live.sandbox.tenant, amounts_of(live.sandbox))
         self._tasks.spawn(self._forget_history(), name="forget ended sandboxes")
         self._accepting = True
 
     async def stop(self) -> None:
         """Let go of everything. Sandboxes go on running; the next start adopts them."""
         self._accepting = False
+        self._admission.close()
         self._roster.disarm()
         await asyncio.gather(*self._kills.values(), return_exceptions=True)
         await self._tasks.close()
         await self._roster.close()
+        await self._meter.close()
         await self._node.stop()
+
+    # ── tenants ──────────────────────────────────────────────────────────────────────────────────────
+
+    def of(self, tenant: Tenant) -> TenantEngine:
+        """The engine as this tenant sees it: as if there were no other."""
+        return TenantEngine(self, tenant)
+
+    def status(self, tenant: Tenant) -> TenantStatus:
+        """What a tenant may have and has."""
+        use, queued = self._admission.use(tenant.name), self._admission.queued(tenant.name)
+        return TenantStatus(
+            name=tenant.name,
+            quotas=tenant.quotas,
+            sandboxes=use.sandboxes - queued,
+            queued=queued,
+            cpus=use.cpus,
+            memory_mib=use.memory_mib,
+            disk_mib=use.disk_mib,
+        )
+
+    def census(self) -> Census:
+        """Who has what at this moment. Cheap: nothing is asked of the store or the node."""
+        return count(self._admission.count(), self._roster)
+
+    async def survey(self) -> Survey:
+        """What there is and what it uses; at most a few seconds old, and no sandbox wakes for it."""
+        used = await self._meter.per_tenant()
+        stocks = self._node.stocks()
+        return Survey(self.census(), self._ledger.headcount, used, self._meter.age_s, stocks)
 
     # ── use cases ────────────────────────────────────────────────────────────────────────────────────
 
-    async def create(self, request: CreateSandbox) -> Sandbox:
-        """A sandbox whose agent answers.
+    async def create(self, request: CreateSandbox, tenant: Tenant = Tenant(DEFAULT_TENANT)) -> Sandbox:
+        """A sandbox whose agent answers, once there is room for one.
 
         Raises InvalidArgument, NotFound (template), TierUnavailable, LimitExceeded, NotEnoughSpace,
         DeadlineExceeded, Unavailable. A caller that goes away before it learns the id leaves no sandbox.
         """
         if not self._accepting:
             raise Unavailable("the server is starting or stopping; try again in a moment")
-        id, making = await self._creation.begin(request)
+        id, making = await self._creation.begin(request, tenant)
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
@@ -90,9 +146,9 @@ class Engine:
             return live.sandbox
         return await self._ledger.get(id)
 
-    async def list(self, query: ListQuery) -> Page[Sandbox]:
-        """Newest first. Raises InvalidArgument for a limit or cursor that cannot be."""
-        return await self._ledger.page(query)
+    async def list(self, query: ListQuery, tenant: Tenant | None = None) -> Page[Sandbox]:
+        """Newest first; everybody's without a tenant. Raises InvalidArgument for a bad limit or cursor."""
+        return await self._ledger.page(query, None if tenant is None else tenant.name)
 
     async def kill(self, id: str, reason: str = "killed by request") -> bool:
         """End a sandbox; True where this call or one beside it ended it, False where it had ended before.
@@ -163,12 +219,14 @@ class Engine:
         live = self._roster.leave(id)
         if live is not None:
             await live.close()
+            await self._meter.end(id)
         await self._node.destroy(id)
         await self._ledger.ended(id, EventKind.KILLED, reason)
+        self._admission.ended(id)
         return True
 
     def _expire(self, id: str) -> Coroutine[Any, Any, bool]:
-        return self.kill(id, "its timeout ran out")
+        return self.kill(id, EXPIRED)
 
     def _abandon(self, id: str) -> None:
         if id in self._roster:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sandlot.core.headcount import Headcount
 from sandlot.core.lifecycle import LIVE, EventKind, State, sources_of, target_of
 from sandlot.core.model import Event, ListQuery, Page, Sandbox
 from sandlot.core.paging import decode_cursor, encode_cursor
@@ -18,11 +19,17 @@ MAX_PAGE = 1000
 MAX_EVENTS = 1000
 
 
+def unknown(id: str) -> NotFound:
+    """What is said of an id that never was, and of one that is none of the asker's business."""
+    return NotFound(f"no sandbox has the id {id!r}")
+
+
 class Ledger:
     """The one writer of states. A change that the life cycle does not know is not made."""
 
     def __init__(self, store: SandboxStore) -> None:
         self._store = store
+        self.headcount = Headcount()
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -30,14 +37,18 @@ class Ledger:
         """Raises NotFound."""
         row = await self._store.get(id)
         if row is None:
-            raise NotFound(f"no sandbox has the id {id!r}")
+            raise unknown(id)
         return from_row(row)
 
-    async def page(self, query: ListQuery) -> Page[Sandbox]:
-        """Newest first. Raises InvalidArgument for a limit or cursor that cannot be."""
+    async def page(self, query: ListQuery, tenant: str | None = None) -> Page[Sandbox]:
+        """Newest first; everybody's without a tenant.
+
+        Raises InvalidArgument for a limit or cursor that cannot be.
+        """
         if not 1 <= query.limit <= MAX_PAGE:
             raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}, not {query.limit}")
         rows = await self._store.page(
+            tenant=tenant,
             states=query.states,
             metadata=query.metadata,
             before=decode_cursor(query.cursor) if query.cursor else None,
@@ -49,7 +60,10 @@ class Ledger:
 
     async def living(self) -> list[Sandbox]:
         """Those that have not ended, oldest first."""
-        return [from_row(row) for row in await self._store.in_states(LIVE)]
+        sandboxes = [from_row(row) for row in await self._store.in_states(LIVE)]
+        for sandbox in sandboxes:
+            self.headcount.enter(sandbox)
+        return sandboxes
 
     async def events(self, id: str) -> Sequence[Event]:
         """The newest thousand, oldest first."""
@@ -61,6 +75,7 @@ class Ledger:
         """The first line of a new sandbox."""
         created = event_row(sandbox.id, EventKind.CREATED, target=State.CREATING, reason="requested")
         await self._store.add(to_row(sandbox), created)
+        self.headcount.enter(sandbox)
 
     async def started(self, sandbox: Sandbox, deadline: datetime | None) -> Sandbox | None:
         """It runs; None where it was ended meanwhile."""
@@ -98,4 +113,7 @@ class Ledger:
         if target is not State.RUNNING:
             values["reason"] = reason
         event = event_row(id, kind, target=target, reason=reason)
-        return await self._store.change(id, sources_of(kind), values, event)
+        moved = await self._store.change(id, sources_of(kind), values, event)
+        if moved:
+            self.headcount.move(id, target, kind, reason)
+        return moved

@@ -31,6 +31,9 @@ class Limits:
     max_sandboxes: int = 1000
     max_concurrent_creates: int = 4
     create_timeout_s: float = 60.0
+    create_queue_length: int = 500
+    create_queue_timeout_s: float = 30.0
+    host_reserve_memory_mib: int = 512
     history_s: float = 7 * 24 * 3600.0
 
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from sandlot.core.lifecycle import LIVE, State
 from sandlot.node import Tier
+from sandlot.store import Quotas
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class GuestConfig:
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     id: str
+    tenant: str
     template: str
     template_id: str
     isolation: Tier
@@ -77,6 +79,19 @@ class ListQuery:
 class Page(Generic[T]):
     items: list[T]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStatus:
+    """A tenant, and what its sandboxes have that did not end, by their limits; ``queued`` wait to be made."""
+
+    name: str
+    quotas: Quotas
+    sandboxes: int
+    queued: int
+    cpus: float
+    memory_mib: int
+    disk_mib: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,17 @@ import structlog
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.live import LiveSandbox
+from sandlot.core.metering import Meter
 from sandlot.core.model import Sandbox
 from sandlot.core.tasks import Tasks
+from sandlot.log_context import about
 from sandlot.node import Node, NodeSandbox
+from sandlot.tally import Counts
 
 _log = structlog.get_logger(__name__)
+
+OOMS = Counts("tier")
+"""How often something inside a sandbox was ended for want of memory; several at once are one."""
 
 
 class Roster:
@@ -27,14 +33,21 @@ class Roster:
         ledger: Ledger,
         node: Node,
         tasks: Tasks,
+        meter: Meter,
         *,
         expire: Callable[[str], Coroutine[Any, Any, object]],
+        gone: Callable[[str], object],
     ) -> None:
-        """``expire`` is called with the id of a sandbox whose time is up."""
+        """``expire`` is called with the id of a sandbox whose time is up.
+
+        ``gone``: with that of one which died by itself, once nothing of it is left.
+        """
         self._ledger = ledger
         self._node = node
         self._tasks = tasks
+        self._meter = meter
         self._expire = expire
+        self._gone = gone
         self._live: dict[str, LiveSandbox] = {}
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
 
@@ -50,11 +63,12 @@ class Roster:
     def get(self, id: str) -> LiveSandbox | None:
         return self._live.get(id)
 
-    def enter(self, sandbox: Sandbox, node_sandbox: NodeSandbox) -> LiveSandbox:
+    def enter(self, sandbox: Sandbox, node_sandbox: NodeSandbox, *, adopted: bool = False) -> LiveSandbox:
         live = LiveSandbox(sandbox, node_sandbox)
         self._live[sandbox.id] = live
-        self._tasks.spawn(self._watch(live), name=f"watch {sandbox.id}")
-        self._tasks.spawn(self._log_oom(live), name=f"watch memory {sandbox.id}")
+        self._meter.begin(sandbox, adopted=adopted)
+        for work, name in ((self._watch(live), "watch"), (self._log_oom(live), "watch memory")):
+            self._tasks.spawn(work, name=f"{name} {sandbox.id}", context=about(sandbox.id))
         return live
 
     def leave(self, id: str) -> LiveSandbox | None:
@@ -70,7 +84,9 @@ class Roster:
         if (old := self._deadlines.pop(id, None)) is not None:
             old.cancel()
         if timeout_s is not None:
-            self._deadlines[id] = asyncio.get_running_loop().call_later(timeout_s, self._time_is_up, id)
+            self._deadlines[id] = asyncio.get_running_loop().call_later(
+                timeout_s, self._time_is_up, id, context=about(id)
+            )
 
     def disarm(self) -> None:
         """No deadline ends anything any more."""
@@ -94,8 +110,11 @@ class Roster:
         _log.warning("sandbox died", sandbox=live.id, reason=reason)
         await self._ledger.ended(live.id, EventKind.DIED, reason)
         await live.close()
+        await self._meter.end(live.id)
         await self._node.destroy(live.id)
+        self._gone(live.id)
 
     async def _log_oom(self, live: LiveSandbox) -> None:
         async for event in live.node.oom_events():
+            OOMS.add(live.sandbox.isolation)
             await self._ledger.note(live.id, EventKind.OOM, reason=event.reason, details=asdict(event))

@@ -9,14 +9,18 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
+from starlette.responses import Response
 
 from sandlot import __version__
 from sandlot.doors import native
 from sandlot.doors.encoding import Json
 from sandlot.doors.streaming import Streams
+from sandlot.errors import PermissionDenied
 from sandlot.server.backend import Backend, Phase
 from sandlot.server.context import RequestContext
+from sandlot.server.metrics.page import MetricsPage
 from sandlot.server.settings import Settings
+from sandlot.store import DEFAULT_TENANT
 
 KIB = 1024
 
@@ -25,15 +29,18 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """The whole server but for its socket. Starts and stops ``backend``, by default the real one."""
     backend = backend or Backend.of(settings)
     streams = Streams()
+    page = MetricsPage(settings, survey=backend.survey, streams=lambda: len(streams))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         backend.begin()
+        page.start()
         try:
             yield
         finally:
             streams.stop()
             await backend.stop()
+            await page.stop()
 
     # The API's page must work on a closed network: its scripts come from a package, not from a CDN.
     app = FastAPIOffline(
@@ -48,12 +55,15 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     )
     app.state.backend = backend
     app.state.streams = streams
-    app.add_middleware(RequestContext, access_log=settings.access_log)
+    app.state.metrics = page
+    app.add_middleware(RequestContext, access_log=settings.access_log, requests=page.requests)
     native.install(app, _native_door(settings, backend, streams))
     app.get("/healthz", tags=["health"])(healthz)
     app.get("/readyz", tags=["health"], responses={503: {"description": "Not ready; the reason says why."}})(
         readyz
     )
+    # No part of the API: for Prometheus, and for whoever runs the server.
+    app.get("/metrics", include_in_schema=False)(metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -71,10 +81,24 @@ async def readyz(request: Request) -> Json:
     return Json({"status": backend.phase, "reason": backend.reason}, 503, {"retry-after": "1"})
 
 
+async def metrics(request: Request) -> Response:
+    """Figures of all tenants, so for a key of the operator's own tenant only, unless ``metrics_public``."""
+    page: MetricsPage = request.app.state.metrics
+    if not page.public:
+        tenant = await native.identify(request)
+        if tenant.name != DEFAULT_TENANT:
+            raise PermissionDenied(
+                f"/metrics shows all tenants, and this key is of tenant {tenant.name!r}; it needs one of"
+                f" tenant {DEFAULT_TENANT!r}"
+            )
+    return await page.answer(request.headers.get("accept", ""))
+
+
 def _native_door(settings: Settings, backend: Backend, streams: Streams) -> native.Door:
     upload = settings.max_upload_mib
     return native.Door(
-        engine=backend.engine,
+        check_ready=backend.check_ready,
+        engine_of=backend.engine_of,
         authenticate=backend.authenticate,
         streams=streams,
         max_body_bytes=settings.max_body_kib * KIB,

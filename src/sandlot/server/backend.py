@@ -9,12 +9,15 @@ from enum import StrEnum
 import structlog
 
 from sandlot.core.engine import Engine
+from sandlot.core.survey import Survey
+from sandlot.core.tenancy import TenantEngine
 from sandlot.errors import SandlotError, Unavailable
 from sandlot.images import Templates
-from sandlot.node import Node
+from sandlot.node import HostReport, Node
+from sandlot.node.memory import available_memory_mib
 from sandlot.server.auth import Authenticator
 from sandlot.server.settings import Settings
-from sandlot.store import Database, KeyStore, SandboxStore, sqlite_url
+from sandlot.store import Database, KeyStore, SandboxStore, Tenant, sqlite_url
 
 _log = structlog.get_logger(__name__)
 
@@ -70,14 +73,28 @@ class Backend:
             node=Node(settings.node()),
             templates=Templates(settings.templates_folder),
             limits=settings.limits(),
+            available_memory_mib=available_memory_mib,
         )
         return cls(engine, database, prepare=prepare, on_failure=on_failure)
 
-    def engine(self) -> Engine:
+    def check_ready(self) -> None:
         """Raises Unavailable unless ready."""
         if self.phase is not Phase.READY:
             raise Unavailable(self.reason)
-        return self._engine
+
+    def engine_of(self, tenant: Tenant) -> TenantEngine:
+        """The engine as this tenant sees it. Raises Unavailable unless ready."""
+        self.check_ready()
+        return self._engine.of(tenant)
+
+    async def survey(self) -> Survey | None:
+        """What there is; None unless ready."""
+        return await self._engine.survey() if self.phase is Phase.READY else None
+
+    async def host(self) -> HostReport:
+        """What the machine can do. Raises Unavailable unless ready."""
+        self.check_ready()
+        return await self._engine.host()
 
     def begin(self) -> None:
         """Start in the background, so that whoever asks meanwhile gets an answer."""

@@ -30,7 +30,7 @@ async def introduce(keys: KeyStore, url: str, path: Path, say: Callable[[str], N
     there = _read(path)
     if not await keys.all():
         await _first_key(keys, url, path, there, say)
-    elif there is not None and there.url != url and await keys.verify(there.api_key) is not None:
+    elif there is not None and there.url != url and await keys.holder(there.api_key) is not None:
         _keep(path, url, there.api_key, say)
 
 

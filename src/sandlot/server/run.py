@@ -74,6 +74,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     app = create_app(settings, backend)
     server = _Server(settings, app, backend)
+    app.state.metrics.connections = lambda: len(server.server_state.connections)
     say(f"Sandlot {__version__} listens on {settings.url} (the API: {settings.url}/docs)")
     if not _is_loopback(settings.host):
         say(f"WARNING: other machines can reach {settings.host}, and there is no TLS yet: keys and data")
@@ -203,7 +204,7 @@ async def _say_when_ready(backend: Backend, say: Callable[[str], None]) -> None:
     await backend.settled()
     if backend.phase is not Phase.READY:
         return
-    for tier in (await backend.engine().host()).tiers:
+    for tier in (await backend.host()).tiers:
         if tier.available:
             say(f"  {tier.tier}: {tier.runtime} {tier.version or ''}".rstrip())
         else:

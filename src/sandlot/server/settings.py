@@ -45,6 +45,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     access_log: bool = False
+    metrics_public: bool = False
 
     default_isolation: Tier = _DEFAULTS.default_isolation
     default_cpus: float = Field(_DEFAULTS.default_cpus, gt=0)
@@ -60,12 +61,15 @@ class Settings(BaseModel):
     max_sandboxes: int = Field(_DEFAULTS.max_sandboxes, ge=1)
     max_concurrent_creates: int = Field(_DEFAULTS.max_concurrent_creates, ge=1)
     create_timeout_s: float = Field(_DEFAULTS.create_timeout_s, gt=0)
+    create_queue_length: int = Field(_DEFAULTS.create_queue_length, ge=0)
+    create_queue_timeout_s: float = Field(_DEFAULTS.create_queue_timeout_s, gt=0)
     history_s: float = Field(_DEFAULTS.history_s, gt=0)
 
     pool_network_slots: int = Field(NodeSettings.network_slots, ge=0)
     pool_disk_slots: int = Field(NodeSettings.disk_slots, ge=0)
     network_allow: tuple[str, ...] = ()
     host_reserve_mib: int = Field(NodeSettings.host_reserve_bytes // MIB, ge=0)
+    host_reserve_memory_mib: int = Field(_DEFAULTS.host_reserve_memory_mib, ge=0)
     runsc_platform: Literal["systrap", "ptrace", "kvm"] = "systrap"
 
     max_connections: int = Field(4096, ge=8)

@@ -14,8 +14,12 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from sandlot.errors import NotEnoughSpace, Unavailable
+from sandlot.tally import Durations
 
 T = TypeVar("T")
+
+SECONDS = Durations()
+"""Of transactions, the wait for their turn included."""
 
 
 def sqlite_url(path: Path) -> str:
@@ -47,7 +51,8 @@ class Database:
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one transaction. Cancelling the caller does not stop it half-way."""
-        return await asyncio.shield(self._submit(self._transaction, work))
+        with SECONDS.timed():
+            return await asyncio.shield(self._submit(self._transaction, work))
 
     def _submit(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)

@@ -11,11 +11,12 @@ import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, insert, select, true, update
 
 from sandlot.errors import NotFound
 from sandlot.store.database import Database
-from sandlot.store.tables import keys
+from sandlot.store.tables import keys, tenants
+from sandlot.store.tenants import DEFAULT_TENANT, Tenant, check_tenant, tenant_of
 
 PREFIX = "sl_"
 
@@ -25,6 +26,7 @@ class KeyInfo:
     """What is known of a key; never the key itself. ``hint`` is how it begins."""
 
     id: str
+    tenant: str
     name: str
     hint: str
     created_at: datetime
@@ -39,18 +41,32 @@ class KeyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, name: str) -> tuple[KeyInfo, str]:
-        """A new key. The second value is the key: it is shown once and cannot be read again."""
+    async def create(self, name: str, tenant: str = DEFAULT_TENANT) -> tuple[KeyInfo, str]:
+        """A new key. The second value is the key: it is shown once and cannot be read again.
+
+        Raises NotFound where no such tenant is.
+        """
         key = PREFIX + secrets.token_hex(20)
-        info = KeyInfo("key_" + secrets.token_hex(6), name, key[:9], datetime.now(UTC), revoked_at=None)
-        row = insert(keys).values(**asdict(info), digest=digest(key))
-        await self._database.run(lambda connection: connection.execute(row))
+        id = "key_" + secrets.token_hex(6)
+        info = KeyInfo(id, tenant, name, key[:9], datetime.now(UTC), revoked_at=None)
+
+        def work(connection: Connection) -> None:
+            check_tenant(connection, tenant)
+            connection.execute(insert(keys).values(**asdict(info), digest=digest(key)))
+
+        await self._database.run(work)
         return info, key
 
-    async def verify(self, key: str) -> KeyInfo | None:
-        """Whose key this is; None where nobody's or revoked."""
-        found = await self._select(and_(keys.c.digest == digest(key), keys.c.revoked_at.is_(None)))
-        return found[0] if found else None
+    async def holder(self, key: str) -> Tenant | None:
+        """Whose key this is, with its quotas as they are now; None where nobody's or revoked."""
+        query = select(tenants).join(keys, keys.c.tenant == tenants.c.name)
+        query = query.where(keys.c.digest == digest(key), keys.c.revoked_at.is_(None))
+
+        def work(connection: Connection) -> Tenant | None:
+            row = connection.execute(query).mappings().one_or_none()
+            return None if row is None else tenant_of(row)
+
+        return await self._database.run(work)
 
     async def all(self) -> list[KeyInfo]:
         return await self._select(true())
@@ -58,8 +74,7 @@ class KeyStore:
     async def revoke(self, id: str) -> KeyInfo:
         """Raises NotFound where no such key is."""
         now = datetime.now(UTC)
-        unrevoked = and_(keys.c.id == id, keys.c.revoked_at.is_(None))
-        change = update(keys).where(unrevoked).values(revoked_at=now)
+        change = update(keys).where(keys.c.id == id, keys.c.revoked_at.is_(None)).values(revoked_at=now)
         await self._database.run(lambda connection: connection.execute(change))
         found = await self._select(keys.c.id == id)
         if not found:
@@ -67,8 +82,8 @@ class KeyStore:
         return found[0]
 
     async def _select(self, condition: ColumnElement[bool]) -> list[KeyInfo]:
-        query = select(keys.c.id, keys.c.name, keys.c.hint, keys.c.created_at, keys.c.revoked_at)
-        query = query.where(condition).order_by(keys.c.created_at)
+        columns = (keys.c[name] for name in KeyInfo.__dataclass_fields__)
+        query = select(*columns).where(condition).order_by(keys.c.created_at)
 
         def work(connection: Connection) -> list[KeyInfo]:
             return [KeyInfo(**row) for row in connection.execute(query).mappings()]

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from sandlot.store.database import Database
 from sandlot.store.tables import events, sandboxes
+from sandlot.store.tenants import check_tenant
 
 Row = dict[str, Any]
 
@@ -33,7 +34,10 @@ class SandboxStore:
         self._database = database
 
     async def add(self, row: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        """Raises NotFound where its tenant was removed."""
+
         def work(connection: Connection) -> None:
+            check_tenant(connection, row["tenant"])
             connection.execute(insert(sandboxes).values(**row))
             connection.execute(insert(events).values(**event))
 
@@ -72,13 +76,16 @@ class SandboxStore:
     async def page(
         self,
         *,
+        tenant: str | None,
         states: Iterable[str],
         metadata: Mapping[str, str],
         before: tuple[datetime, str] | None,
         limit: int,
     ) -> list[Row]:
-        """Newest first, at most ``limit`` rows, those older than ``before``."""
+        """Newest first, at most ``limit`` rows, those older than ``before``; everybody's without a tenant."""
         query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))
+        if tenant is not None:
+            query = query.where(sandboxes.c.tenant == tenant)
         for key, value in metadata.items():
             query = query.where(_holds(key, value))
         if before is not None:

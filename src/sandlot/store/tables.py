@@ -45,6 +45,7 @@ sandboxes = Table(
     "sandboxes",
     metadata,
     Column("id", String(32), primary_key=True),
+    Column("tenant", String(63), nullable=False, server_default="default"),
     Column("template", String(128), nullable=False),
     Column("template_id", String(128), nullable=False),
     Column("isolation", String(16), nullable=False),
@@ -65,6 +66,7 @@ sandboxes = Table(
     Column("ended_at", Instant),
     Index("sandboxes_by_age", "created_at", "id"),
     Index("sandboxes_by_state", "state"),
+    Index("sandboxes_by_tenant", "tenant", "created_at", "id"),
 )
 
 events = Table(
@@ -85,9 +87,21 @@ keys = Table(
     "keys",
     metadata,
     Column("id", String(32), primary_key=True),
+    Column("tenant", String(63), nullable=False, server_default="default"),
     Column("name", String(128), nullable=False),
     Column("digest", String(64), nullable=False, unique=True),
     Column("hint", String(16), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("max_sandboxes", Integer),
+    Column("max_cpus", Float),
+    Column("max_memory_mib", Integer),
+    Column("max_disk_mib", Integer),
+    Column("creates_per_minute", Integer),
 )

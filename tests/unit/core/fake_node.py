@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from sandlot.errors import NotFound, Unavailable
+from sandlot.node import Usage
 
 
 class FakeNodeSandbox:
@@ -19,6 +20,8 @@ class FakeNodeSandbox:
     @property
     def agent(self) -> Any:
         raise Unavailable("this sandbox has no agent")
+
+    def heed(self, waiting: Any) -> None: ...
 
     async def wait_dead(self) -> str:
         return await asyncio.shield(self.dead)
@@ -44,6 +47,7 @@ class FakeNode:
         self.gate.set()
         self.failure: Exception | None = None
         self.destroyed: list[str] = []
+        self.used: dict[str, Usage] = {}
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -72,6 +76,12 @@ class FakeNode:
         leftovers = self.world.running - set(keep)
         self.world.running -= leftovers
         return sorted(leftovers)
+
+    def usage(self, ids: Iterable[str]) -> dict[str, Usage]:
+        return {id: self.used[id] for id in ids if id in self.sandboxes and id in self.used}
+
+    def stocks(self) -> dict[str, Any]:
+        return {}
 
     def lose(self, id: str, reason: str) -> None:
         self.world.running.discard(id)

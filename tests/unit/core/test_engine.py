@@ -211,7 +211,7 @@ async def test_a_creator_that_goes_away_leaves_no_sandbox(boot: Boot) -> None:
 
 
 async def test_the_limit_names_itself_and_frees_up(boot: Boot) -> None:
-    engine, _ = await boot(Limits(max_sandboxes=2))
+    engine, _ = await boot(Limits(max_sandboxes=2, create_queue_length=0))
     first = await engine.create(CreateSandbox())
     await engine.create(CreateSandbox())
     with pytest.raises(LimitExceeded, match="max_sandboxes"):

@@ -10,6 +10,7 @@ from sandlot.doors import native
 from sandlot.doors.streaming import Streams
 from sandlot.errors import Unauthenticated
 from sandlot.server.context import RequestContext
+from sandlot.store import Tenant
 
 from .fake_engine import FakeEngine
 from .wire import KEY
@@ -25,9 +26,10 @@ def streams() -> Streams:
     return Streams()
 
 
-async def authenticate(key: str | None) -> None:
+async def authenticate(key: str | None) -> Tenant:
     if key != KEY:
         raise Unauthenticated("this key is not known")
+    return Tenant("default")
 
 
 @pytest.fixture
@@ -35,7 +37,8 @@ def app(engine: FakeEngine, streams: Streams) -> FastAPI:
     app = FastAPI(redirect_slashes=False)
     app.add_middleware(RequestContext)
     door = native.Door(
-        engine=lambda: engine,  # type: ignore[arg-type, return-value]
+        check_ready=lambda: None,
+        engine_of=lambda _: engine,  # type: ignore[arg-type, return-value]
         authenticate=authenticate,
         streams=streams,
         max_body_bytes=10_000,

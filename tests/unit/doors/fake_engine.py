@@ -25,6 +25,7 @@ from sandlot.core.model import (
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone, SandlotError
 from sandlot.node import Finding, HostReport, Tier, TierStatus
 from sandlot.node.agent import Exit, FileInfo, Output, ProcessInfo, TreeEntry, WatchEvent
+from sandlot.store import Tenant
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 ID = "sb" + "a" * 20
@@ -35,6 +36,7 @@ UNKNOWN = "sb" + "c" * 20
 def sandbox(id: str = ID, **changes: Any) -> Sandbox:
     made = Sandbox(
         id=id,
+        tenant="default",
         template="base",
         template_id="base-1",
         isolation=Tier.GVISOR,
@@ -355,6 +357,9 @@ class FakeEngine:
 
     async def stop(self) -> None:
         self.stopped = True
+
+    def of(self, tenant: Tenant) -> FakeEngine:
+        return self
 
     async def create(self, request: CreateSandbox) -> Sandbox:
         self._ask(request)

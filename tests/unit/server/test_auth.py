@@ -8,7 +8,7 @@ import pytest
 
 from sandlot.errors import Unauthenticated, Unavailable
 from sandlot.server.auth import ASK_MOST, REMEMBER_MOST, REMEMBER_S, Authenticator
-from sandlot.store import Database, KeyInfo, KeyStore, sqlite_url
+from sandlot.store import Database, KeyStore, Tenant, sqlite_url
 
 
 class Clock:
@@ -21,9 +21,9 @@ class Clock:
 class CountingKeys(KeyStore):
     asked = 0
 
-    async def verify(self, key: str) -> KeyInfo | None:
+    async def holder(self, key: str) -> Tenant | None:
         self.asked += 1
-        return await super().verify(key)
+        return await super().holder(key)
 
 
 @pytest.fixture
@@ -93,5 +93,5 @@ async def test_what_is_asked_at_once_is_bounded(authenticate: Authenticator) -> 
 
 async def test_what_is_remembered_is_bounded(authenticate: Authenticator) -> None:
     for number in range(REMEMBER_MOST + 10):
-        authenticate._remember(str(number), 1.0)
+        authenticate._remember(str(number), 1.0, Tenant("default"))
     assert len(authenticate._known) == REMEMBER_MOST

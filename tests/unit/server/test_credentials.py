@@ -29,7 +29,7 @@ async def test_the_first_start_makes_a_key_says_it_and_keeps_it_for_clients(
     await introduce(keys, URL, path, said.append)
     kept = tomllib.loads(path.read_text())
     assert kept["url"] == URL
-    assert await keys.verify(kept["api_key"]) is not None
+    assert await keys.holder(kept["api_key"]) is not None
     assert sum(kept["api_key"] in line for line in said) == 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["credentials.toml"]
@@ -64,7 +64,7 @@ async def test_this_servers_old_entry_is_replaced(keys: KeyStore, tmp_path: Path
     path = tmp_path / "credentials.toml"
     path.write_text(f'url = "{URL}"\napi_key = "sl_old"\n')
     await introduce(keys, URL, path, lambda _: None)
-    assert await keys.verify(tomllib.loads(path.read_text())["api_key"]) is not None
+    assert await keys.holder(tomllib.loads(path.read_text())["api_key"]) is not None
 
 
 async def test_a_server_that_moved_mends_its_own_entry(keys: KeyStore, tmp_path: Path) -> None:

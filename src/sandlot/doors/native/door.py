@@ -12,12 +12,13 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from sandlot.core.engine import Engine
 from sandlot.core.ids import is_sandbox_id
+from sandlot.core.tenancy import TenantEngine
 from sandlot.doors.bodies import bounded
 from sandlot.doors.encoding import Json
 from sandlot.doors.streaming import Streams
 from sandlot.errors import SandlotError, Unavailable
+from sandlot.store import Tenant
 
 WHOLE_BODY: Final = 4
 """How many times ``body_idle_s`` a JSON body may take, however steadily it comes."""
@@ -27,12 +28,14 @@ WHOLE_BODY: Final = 4
 class Door:
     """The server's side of this door.
 
-    ``engine`` raises Unavailable while the server starts or stops. ``authenticate`` takes the key that came
-    with a request, or None, and raises Unauthenticated.
+    ``check_ready`` and ``engine_of`` raise Unavailable while the server starts or stops. ``authenticate``
+    takes the key that came with a request, or None, and gives its tenant or raises Unauthenticated: there is
+    no other way to a tenant, nor past it to another's sandboxes.
     """
 
-    engine: Callable[[], Engine]
-    authenticate: Callable[[str | None], Awaitable[None]]
+    check_ready: Callable[[], None]
+    authenticate: Callable[[str | None], Awaitable[Tenant]]
+    engine_of: Callable[[Tenant], TenantEngine]
     streams: Streams
     max_body_bytes: int = 1024 * 1024
     max_upload_bytes: int | None = None
@@ -43,19 +46,27 @@ def door_of(connection: HTTPConnection) -> Door:
     return cast(Door, connection.app.state.native)
 
 
-def engine_of(connection: HTTPConnection) -> Engine:
-    return door_of(connection).engine()
+def engine_of(connection: HTTPConnection) -> TenantEngine:
+    """The engine as the caller's tenant sees it. Raises Unavailable."""
+    return door_of(connection).engine_of(connection.state.tenant)
 
 
 async def admit(connection: HTTPConnection) -> None:
-    """Ready, and holding a key; raises Unavailable, Unauthenticated. Log lines then name the sandbox."""
-    door = door_of(connection)
-    door.engine()
-    await door.authenticate(_key_of(connection))
-    if (on_key := connection.scope.get("state", {}).get("on_key")) is not None:
-        on_key()
+    """Ready, and holding a key; raises Unavailable, Unauthenticated. Log lines then name whose and what."""
+    door_of(connection).check_ready()
+    await identify(connection)
     if is_sandbox_id(sandbox_id := connection.path_params.get("sandbox_id", "")):
         structlog.contextvars.bind_contextvars(sandbox=sandbox_id)
+
+
+async def identify(connection: HTTPConnection) -> Tenant:
+    """Whose key came with this. Raises Unauthenticated. Log lines then name the tenant."""
+    tenant: Tenant = await door_of(connection).authenticate(_key_of(connection))
+    connection.state.tenant = tenant
+    structlog.contextvars.bind_contextvars(tenant=tenant.name)
+    if (on_key := connection.scope.get("state", {}).get("on_key")) is not None:
+        on_key()
+    return tenant
 
 
 async def explained(connection: HTTPConnection, error: SandlotError) -> SandlotError:

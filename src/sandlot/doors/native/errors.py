@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import http
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -86,7 +87,8 @@ def response_for(error: SandlotError) -> Response:
     status = status_of(error)
     headers = {}
     if status in (429, 503):
-        headers["retry-after"] = str(error.details.get("retry_after_s", RETRY_AFTER_S))
+        # Whole seconds, by the header's own rules: the details have the fraction.
+        headers["retry-after"] = str(math.ceil(error.details.get("retry_after_s", RETRY_AFTER_S)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     return _response(body_of(error), status, headers)

@@ -1,0 +1,262 @@
+"""Who may make a sandbox now, who waits, and who is refused: quotas, the machine's room, and the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sandlot.core.limits import Limits
+from sandlot.core.quotas import RETRY_AFTER_S, Amounts, check_use
+from sandlot.core.rates import Rates
+from sandlot.core.turns import Turns
+from sandlot.errors import LimitExceeded, SandlotError, Unavailable
+from sandlot.store import Tenant
+
+_NEEDED_TO_START_MIB: Final = 64
+"""What a sandbox takes before its first command does: runtime, agent and their page tables."""
+_LOOK_AGAIN_S: Final = 0.5
+"""Memory becomes free without a word, so where it is short somebody must look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What the machine lacks for one more sandbox."""
+
+    limit: str
+    in_use: int
+    allowed: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Booking:
+    tenant: str
+    amounts: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is admitted or waits, and who was refused what, as of now."""
+
+    use: Mapping[str, Amounts]
+    """By tenant; those that wait are in it."""
+    queued: Mapping[str, int]
+    starting: frozenset[str]
+    granted: Mapping[str, str]
+    """Sandboxes that were let in and did not end: id and tenant."""
+    refusals: Mapping[tuple[str, str], int]
+    """Since the server started: tenant and limit."""
+
+
+class Admission:
+    """Whoever enters is booked on its tenant until it has ended; the books are exact at every moment.
+
+    A tenant over its own quota is refused at once: only it can change that. Where the machine is full, what
+    its quota allows waits, bounded in number and in time. Tenants take turns, so that one that asks for two
+    hundred does not hold up another that asks for one.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        available_memory_mib: Callable[[], int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``available_memory_mib``: what the machine could still give; without it memory is no reason."""
+        self._limits = limits
+        self._available_memory_mib = available_memory_mib
+        self._rates = Rates(clock)
+        self._booked: dict[str, _Booking] = {}
+        self._use: defaultdict[str, Amounts] = defaultdict(Amounts)
+        self._granted: set[str] = set()
+        self._starting: set[str] = set()
+        self._turns: Turns[tuple[str, asyncio.Future[None]]] = Turns()
+        self._refusals: Counter[tuple[str, str]] = Counter()
+        self._look_again: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def enter(self, id: str, tenant: Tenant, wish: Amounts) -> None:
+        """Returns when the sandbox ``id`` may be made; then ``started`` and, at last, ``ended`` are owed.
+
+        Raises LimitExceeded that says which limit and whose, and Unavailable when the server stops. Who is
+        refused or cancelled owes nothing.
+        """
+        if self._closed:
+            raise _stopping()
+        try:
+            check_use(tenant, self.use(tenant.name), wish)
+            self._check_queue(tenant)
+            self._rates.take(tenant)
+        except LimitExceeded as error:
+            self._refusals[tenant.name, error.details["limit"]] += 1
+            raise
+        self._book(id, tenant.name, wish)
+        try:
+            await self._turn(id, tenant)
+        except BaseException:
+            self.ended(id)
+            raise
+
+    def restore(self, id: str, tenant: str, amounts: Amounts) -> None:
+        """One that a former server had let in, and that runs."""
+        self._book(id, tenant, amounts)
+        self._granted.add(id)
+
+    def started(self, id: str) -> None:
+        """It runs, or never will: another may start."""
+        self._starting.discard(id)
+        self._grant()
+
+    def ended(self, id: str) -> None:
+        """Nothing of it is left. Later calls do nothing."""
+        if (booking := self._booked.pop(id, None)) is None:
+            return
+        left = self._use[booking.tenant] - booking.amounts
+        if left.sandboxes:
+            self._use[booking.tenant] = left
+        else:
+            del self._use[booking.tenant]
+        self._granted.discard(id)
+        self.started(id)
+
+    def use(self, tenant: str) -> Amounts:
+        """What a tenant has and waits for."""
+        return self._use.get(tenant, Amounts())
+
+    def queued(self, tenant: str) -> int:
+        return self._turns.lengths().get(tenant, 0)
+
+    def count(self) -> Counted:
+        return Counted(
+            use=dict(self._use),
+            queued=self._turns.lengths(),
+            starting=frozenset(self._starting),
+            granted={id: self._booked[id].tenant for id in self._granted},
+            refusals=dict(self._refusals),
+        )
+
+    def close(self) -> None:
+        """Nobody is let in any more; who waits is told so."""
+        self._closed = True
+        if self._look_again is not None:
+            self._look_again.cancel()
+        while self._turns:
+            _, turn = self._turns.next()
+            if not turn.done():
+                turn.set_exception(_stopping())
+
+    # ── the queue ────────────────────────────────────────────────────────────────────────────────────
+
+    async def _turn(self, id: str, tenant: Tenant) -> None:
+        if not self._must_wait():
+            self._let_in(id)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.join(tenant.name, (id, turn))
+        self._watch_memory()
+        try:
+            async with asyncio.timeout(self._limits.create_queue_timeout_s):
+                await turn
+        except TimeoutError:
+            waited = f"waited {self._limits.create_queue_timeout_s:g} s (create_queue_timeout_s)"
+            error = self._full(tenant, waited)
+            self._refusals[tenant.name, error.details["limit"]] += 1
+            raise error from None
+        finally:
+            self._turns.leave(tenant.name, (id, turn))
+
+    def _must_wait(self) -> bool:
+        return bool(self._turns) or self._shortage() is not None
+
+    def _check_queue(self, tenant: Tenant) -> None:
+        length = self._limits.create_queue_length
+        if len(self._turns) >= length and self._must_wait():
+            waiting = f"{length} creations wait already (create_queue_length)"
+            raise self._full(tenant, waiting if length else "there is no queue (create_queue_length is 0)")
+
+    def _grant(self) -> None:
+        """Let in as many of those who wait as there is room for."""
+        while self._turns and not self._closed and self._shortage() is None:
+            id, turn = self._turns.next()
+            if not turn.done():
+                self._let_in(id)
+                turn.set_result(None)
+        self._watch_memory()
+
+    def _let_in(self, id: str) -> None:
+        self._granted.add(id)
+        self._starting.add(id)
+
+    def _watch_memory(self) -> None:
+        if self._available_memory_mib is None or self._look_again is not None:
+            return
+        if self._turns and not self._closed:
+            self._look_again = asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._look)
+
+    def _look(self) -> None:
+        self._look_again = None
+        self._grant()
+
+    def _book(self, id: str, tenant: str, amounts: Amounts) -> None:
+        self._booked[id] = _Booking(tenant, amounts)
+        self._use[tenant] += amounts
+
+    # ── the machine ──────────────────────────────────────────────────────────────────────────────────
+
+    def _shortage(self) -> Shortage | None:
+        """Why no sandbox may be started now; the gravest reason, where there are several."""
+        limits = self._limits
+        if len(self._granted) >= limits.max_sandboxes:
+            words = f"it runs {limits.max_sandboxes} sandboxes, as many as it may (max_sandboxes)"
+            return Shortage("max_sandboxes", len(self._granted), limits.max_sandboxes, words)
+        if (short := self._memory_shortage()) is not None:
+            return short
+        if len(self._starting) >= limits.max_concurrent_creates:
+            words = f"it is making {len(self._starting)} sandboxes, as many at once as it may"
+            return Shortage(
+                "max_concurrent_creates",
+                len(self._starting),
+                limits.max_concurrent_creates,
+                f"{words} (max_concurrent_creates)",
+            )
+        return None
+
+    def _memory_shortage(self) -> Shortage | None:
+        if self._available_memory_mib is None:
+            return None
+        kept = self._limits.host_reserve_memory_mib
+        available = self._available_memory_mib() - len(self._starting) * _NEEDED_TO_START_MIB
+        if available >= kept + _NEEDED_TO_START_MIB:
+            return None
+        words = f"its machine has {max(0, available)} MiB of memory left and keeps {kept} of them"
+        return Shortage("host_reserve_memory_mib", available, kept, f"{words} (host_reserve_memory_mib)")
+
+    # ── refusing ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _full(self, tenant: Tenant, words: str) -> LimitExceeded:
+        # Room that is found just now is for those who stand in front: for this one it was the queue.
+        lack = self._shortage() or Shortage(
+            "create_queue_length",
+            len(self._turns),
+            self._limits.create_queue_length,
+            "others were before this one",
+        )
+        return LimitExceeded(
+            f"the server is full: {lack.words}. This creation of tenant {tenant.name!r} found no room:"
+            f" {words}; kill a sandbox, or try again in a while",
+            limit=lack.limit,
+            scope="server",
+            tenant=tenant.name,
+            in_use=lack.in_use,
+            allowed=lack.allowed,
+            retry_after_s=RETRY_AFTER_S,
+        )
+
+
+def _stopping() -> SandlotError:
+    return Unavailable("the server is stopping; sandboxes go on, and the next start finds them")

@@ -1,0 +1,78 @@
+"""The engine as one tenant sees it. Doors reach sandboxes through this alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sandlot.core.ledger import unknown
+from sandlot.core.live import LiveSandbox
+from sandlot.core.model import CreateSandbox, Event, ListQuery, Metrics, Page, Sandbox, TenantStatus
+from sandlot.errors import NotFound, SandlotError
+from sandlot.images import TemplateInfo
+from sandlot.node import HostReport
+from sandlot.store import Tenant
+
+if TYPE_CHECKING:
+    from sandlot.core.engine import Engine
+
+
+class TenantEngine:
+    """Every use case, for the sandboxes of one tenant. Another's id raises what an id raises that never was.
+
+    What each raises besides is said at the ``Engine``'s use case of the same name.
+    """
+
+    def __init__(self, engine: Engine, tenant: Tenant) -> None:
+        self._engine = engine
+        self._tenant = tenant
+
+    def status(self) -> TenantStatus:
+        """The tenant, its quotas, and what it has."""
+        return self._engine.status(self._tenant)
+
+    async def create(self, request: CreateSandbox) -> Sandbox:
+        return await self._engine.create(request, self._tenant)
+
+    async def get(self, id: str) -> Sandbox:
+        """Raises NotFound. The one gate: whatever names a sandbox passes here first."""
+        sandbox = await self._engine.get(id)
+        if sandbox.tenant != self._tenant.name:
+            raise unknown(id)
+        return sandbox
+
+    async def list(self, query: ListQuery) -> Page[Sandbox]:
+        return await self._engine.list(query, self._tenant)
+
+    async def kill(self, id: str) -> bool:
+        await self.get(id)
+        return await self._engine.kill(id)
+
+    async def set_timeout(self, id: str, timeout_s: float | None) -> Sandbox:
+        await self.get(id)
+        return await self._engine.set_timeout(id, timeout_s)
+
+    async def live(self, id: str) -> LiveSandbox:
+        await self.get(id)
+        return await self._engine.live(id)
+
+    async def explain(self, id: str, error: SandlotError) -> SandlotError:
+        try:
+            await self.get(id)
+        except NotFound:
+            return error
+        return await self._engine.explain(id, error)
+
+    async def metrics(self, id: str) -> Metrics:
+        await self.get(id)
+        return await self._engine.metrics(id)
+
+    async def events(self, id: str) -> Sequence[Event]:
+        await self.get(id)
+        return await self._engine.events(id)
+
+    async def templates(self) -> Sequence[TemplateInfo]:
+        return await self._engine.templates()
+
+    async def host(self) -> HostReport:
+        return await self._engine.host()
