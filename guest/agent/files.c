@@ -19,6 +19,14 @@ enum file_kind file_kind(mode_t mode) {
     return KIND_OTHER;
 }
 
+int64_t file_time(const struct stat *at) {
+    int64_t time;
+    if (!__builtin_mul_overflow((int64_t)at->st_mtim.tv_sec, INT64_C(1000000000), &time) &&
+        !__builtin_add_overflow(time, (int64_t)at->st_mtim.tv_nsec, &time))
+        return time;
+    return at->st_mtim.tv_sec < 0 ? INT64_MIN + 1 : INT64_MAX; /* INT64_MIN says that there is none */
+}
+
 /* ---- describing ---- */
 
 static void put_info(struct writer *writer, int directory, const char *name, const char *path, const struct stat *at) {
@@ -31,7 +39,7 @@ static void put_info(struct writer *writer, int directory, const char *name, con
     put_u32(writer, at->st_mode & 07777);
     put_u32(writer, at->st_uid);
     put_u32(writer, at->st_gid);
-    put_u64(writer, (uint64_t)(at->st_mtim.tv_sec * 1000000000LL + at->st_mtim.tv_nsec));
+    put_u64(writer, (uint64_t)file_time(at));
     put_text(writer, path);
     put_text(writer, owner);
     put_text(writer, group);

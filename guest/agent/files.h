@@ -20,6 +20,8 @@ enum file_kind { KIND_FILE = 1, KIND_DIRECTORY = 2, KIND_SYMLINK = 3, KIND_OTHER
 enum { MODE_KEPT = 0xFFFFFFFF, DEPTH_MAX = 512, ENTRIES_MAX = 100000 };
 
 enum file_kind file_kind(mode_t mode);
+/* When it was last written, in ns since 1970; what 64 bits cannot hold, as far as they go. */
+int64_t file_time(const struct stat *);
 /* Whether this is the name of a file that is being written, and will have another once it is whole. */
 bool file_is_temporary(const char *name);
 /* Makes the folders above `path`; those made get the owner (-1: left alone). */

@@ -108,9 +108,10 @@ char *get_text(struct cursor *cursor) {
         cursor->bad = true;
         return empty;
     }
-    memmove(start - 1, start, length);
-    start[length - 1] = 0;
-    return (char *)start - 1;
+    char *text = (char *)start - 1;
+    memmove(text, start, length);
+    text[length] = 0;
+    return text;
 }
 
 void put_raw(struct writer *writer, const void *from, size_t size) {

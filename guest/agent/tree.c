@@ -38,7 +38,7 @@ static bool send_entry(struct reading *reading, const struct stat *at) {
     put_u64(&writer, S_ISREG(at->st_mode) ? (uint64_t)at->st_size : 0);
     put_u32(&writer, at->st_uid);
     put_u32(&writer, at->st_gid);
-    put_u64(&writer, (uint64_t)(at->st_mtim.tv_sec * 1000000000LL + at->st_mtim.tv_nsec));
+    put_u64(&writer, (uint64_t)file_time(at));
     put_text(&writer, *below == '/' ? below + 1 : below);
     put_text(&writer, target);
     reading->count++;
