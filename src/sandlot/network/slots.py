@@ -27,11 +27,13 @@ from sandlot.network.firewall import Firewall
 from sandlot.network.links import Links, LinkWorker
 from sandlot.network.policy import NetworkPolicy, parse_allow
 from sandlot.network.watch import default_route_watch, table_watch
+from sandlot.tally import Stock
 
 log = structlog.get_logger(__name__)
 
 REFILL_AFTER = 0.25  # seconds; by then the sandbox that took the slot has started and leaves processors over
 FORGET_AFTER = 0.2  # seconds; so many removals as come within share one walk through all connections
+MAKERS = 3  # slots made at a time; most of it is waiting for the kernel
 CLAIM_DEADLINE = 10.0
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 30.0
@@ -72,6 +74,8 @@ class NetworkPool:
         self._removals: dict[int, asyncio.Task[None]] = {}
         self._to_forget: set[str] = set()
         self._forgetting: asyncio.Task[None] | None = None
+        self._made = self._missed = 0
+        self._numbering = asyncio.Lock()
         self._wake = asyncio.Event()
         self._stopping = False
         self._started = False
@@ -82,7 +86,8 @@ class NetworkPool:
         Raises Unavailable when the host cannot do it (nft missing, no free addresses, port 53 taken).
         """
         self._stopping = False
-        self._maker = LinkWorker("network-make")
+        self._makers = [LinkWorker(f"network-make-{number}") for number in range(MAKERS)]
+        self._maker = self._makers[0]
         self._remover = LinkWorker("network-remove")
         try:
             await self._prepare()
@@ -227,6 +232,9 @@ class NetworkPool:
         self._check_claimed(slot)
         return await self._maker.call(Links.counters, slot)
 
+    def stock(self) -> Stock:
+        return Stock(len(self._idle), len(self._claimed), self._made, self._missed)
+
     async def release(self, slot: NetworkSlot) -> None:
         """Destroy the slot. Idempotent; goes on to its end when the caller is cancelled."""
         self._check_started()
@@ -261,6 +269,7 @@ class NetworkPool:
             found = self._idle.popleft()
             asyncio.get_running_loop().call_later(REFILL_AFTER if self._idle else 0, self._wake.set)
             return found
+        self._missed += 1
         waiter: asyncio.Future[NetworkSlot] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
@@ -289,24 +298,28 @@ class NetworkPool:
         delay = FIRST_RETRY
         while not self._stopping:
             self._wake.clear()
-            if not self._is_short():
+            if (lacking := self._lacking()) == 0:
                 await self._wake.wait()
                 continue
-            try:
-                slot = await self._make()
-            except Exception as error:
-                log.warning("no network slot could be made", error=str(error), retry_in=delay)
-                self._fail_waiters(error)
+            making = [self._make_and_offer(maker) for maker in self._makers[:lacking]]
+            outcomes = await asyncio.gather(*making, return_exceptions=True)
+            if failed := [error for error in outcomes if isinstance(error, Exception)]:
+                log.warning("no network slot could be made", error=str(failed[0]), retry_in=delay)
+                self._fail_waiters(failed[0])
                 await self._pause(delay)
                 delay = min(2 * delay, LONGEST_RETRY)
             else:
                 delay = FIRST_RETRY
-                self._offer(slot)
 
-    def _is_short(self) -> bool:
+    async def _make_and_offer(self, maker: LinkWorker) -> None:
+        slot = await self._make(maker)
+        self._made += 1
+        self._offer(slot)
+
+    def _lacking(self) -> int:
         handed_out = len(self._claimed) + len(self._strangers)
         wanted = min(self._size + len(self._waiters), self._limit - handed_out)
-        return len(self._idle) < wanted
+        return max(0, wanted - len(self._idle))
 
     async def _pause(self, delay: float) -> None:
         """Ends early when a claim comes, or the stop."""
@@ -327,12 +340,13 @@ class NetworkPool:
             if not waiter.done():
                 waiter.set_exception(reason)
 
-    async def _make(self) -> NetworkSlot:
-        used = self._own.keys() | self._strangers.keys()
-        number = await asyncio.to_thread(self._ledger.take_number, self._plan, used)
-        slot = self._own[number] = self._plan.slot(number)
+    async def _make(self, maker: LinkWorker) -> NetworkSlot:
+        async with self._numbering:
+            used = self._own.keys() | self._strangers.keys()
+            number = await asyncio.to_thread(self._ledger.take_number, self._plan, used)
+            slot = self._own[number] = self._plan.slot(number)
         try:
-            await self._maker.call(Links.make, slot)
+            await maker.call(Links.make, slot)
             # Nothing runs in it yet, so it may be let out already: a claim then has nothing to wait for.
             await self._firewall.add(slot, internet=True)
         except BaseException:
@@ -393,8 +407,8 @@ class NetworkPool:
             await asyncio.to_thread(self._ledger.save)
 
     async def _close_workers(self) -> None:
-        await self._maker.close()
-        await self._remover.close()
+        for worker in (*self._makers, self._remover):
+            await worker.close()
 
     def _number(self, slot: NetworkSlot) -> int:
         number = slot_number(self._instance, slot.name)
