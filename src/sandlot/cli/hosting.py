@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from sandlot.cli import tenants
 from sandlot.cli.failures import FAILED
+from sandlot.cli.places import Config, DataDir, settings_of
 from sandlot.cli.sandboxes import Json
-
-if TYPE_CHECKING:
-    from sandlot.server.settings import Settings
 
 _PANEL = "The server's machine"
 
-Config = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The settings file.", show_default="./sandlot.toml")
-]
-DataDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the server keeps everything.")]
 TemplatesDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where templates are.")]
 
 
@@ -30,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     for name, command in (("create", create_key), ("ls", list_keys), ("revoke", revoke_key)):
         keys.command(name)(command)
     app.add_typer(keys, name="keys", rich_help_panel=_PANEL)
+    tenants.add_to(app, _PANEL)
     templates = typer.Typer(help="What sandboxes start from.", no_args_is_help=True)
     for name, work in (("ls", list_templates), ("build", build_templates)):
         templates.command(name)(work)
@@ -60,13 +56,7 @@ def serve(
         "templates_dir": templates_dir,
         "log_level": log_level,
     }
-    raise typer.Exit(run_server(_settings(config, {**given, **_flags(ctx.args)})))
-
-
-def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
-    from sandlot.server.settings import load
-
-    return load(flags, file=config)
+    raise typer.Exit(run_server(settings_of(config, {**given, **_flags(ctx.args)})))
 
 
 def _flags(words: list[str]) -> dict[str, str]:
@@ -122,11 +112,14 @@ def _report(*, local: bool) -> tuple[str, dict[str, Any]]:
 
     from sandlot.server.doctor import host_report
 
-    return "this machine", asyncio.run(host_report(_settings(None, {})))
+    return "this machine", asyncio.run(host_report(settings_of(None, {})))
 
 
 def create_key(
     name: Annotated[str, typer.Argument(help="For you, to tell keys apart.")],
+    tenant: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose: it sees this tenant's sandboxes and no others.")
+    ] = "default",
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -135,25 +128,32 @@ def create_key(
 
     from sandlot.server.keys import create
 
-    typer.echo(asyncio.run(create(_settings(config, {"data_dir": data_dir}), name)))
+    typer.echo(asyncio.run(create(settings_of(config, {"data_dir": data_dir}), name, tenant)))
 
 
 def list_keys(config: Config = None, data_dir: DataDir = None, json: Json = False) -> None:
-    """List keys: their names, and how they begin."""
+    """List keys: their names, their tenants, and how they begin."""
     import asyncio
 
     from sandlot.cli.output import ago, as_json, print_table
     from sandlot.server.keys import everyone
 
-    found = asyncio.run(everyone(_settings(config, {"data_dir": data_dir})))
+    found = asyncio.run(everyone(settings_of(config, {"data_dir": data_dir})))
     if json:
         as_json(found)
         return
     rows = [
-        (key.id, key.name, f"{key.hint}…", ago(key.created_at), "revoked" if key.revoked_at else "in use")
+        (
+            key.id,
+            key.name,
+            key.tenant,
+            f"{key.hint}…",
+            ago(key.created_at),
+            "revoked" if key.revoked_at else "in use",
+        )
         for key in found
     ]
-    print_table(("ID", "NAME", "KEY", "AGE", "STATE"), rows)
+    print_table(("ID", "NAME", "TENANT", "KEY", "AGE", "STATE"), rows)
 
 
 def revoke_key(
@@ -166,7 +166,7 @@ def revoke_key(
 
     from sandlot.server.keys import revoke
 
-    key = asyncio.run(revoke(_settings(config, {"data_dir": data_dir}), id))
+    key = asyncio.run(revoke(settings_of(config, {"data_dir": data_dir}), id))
     typer.echo(f"revoked {key.id} ({key.name})")
 
 
@@ -183,7 +183,7 @@ def list_templates(json: Json = False, config: Config = None, templates_dir: Tem
     except (ServerUnavailableError, AuthenticationError):
         from sandlot.server.templates import built
 
-        local = built(_settings(config, {"templates_dir": templates_dir}))
+        local = built(settings_of(config, {"templates_dir": templates_dir}))
         found = [(one, one.size_bytes) for one in local]
     if json:
         as_json([one for one, _ in found])
@@ -209,7 +209,7 @@ def build_templates(
     from sandlot.cli.building import Shown
     from sandlot.server.templates import build
 
-    settings = _settings(config, {"templates_dir": templates_dir})
+    settings = settings_of(config, {"templates_dir": templates_dir})
     for name in names:
         with Shown(name) as shown:
             template = asyncio.run(build(settings, name, progress=shown.report, force=force))

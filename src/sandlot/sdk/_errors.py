@@ -88,7 +88,8 @@ class TooLargeError(SandboxError):
 class LimitError(SandboxError):
     """A limit is used up; the message says which and whose.
 
-    ``retry_after`` is in seconds, where it is known.
+    ``limit`` is its name. ``scope`` is ``"tenant"`` where it is a quota of your key's tenant, ``"server"``
+    where the machine is full. ``retry_after`` is in seconds. Each is None where it is not known.
     """
 
     code = "limit_exceeded"
@@ -96,6 +97,14 @@ class LimitError(SandboxError):
     def __init__(self, message: str, *, retry_after: float | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.retry_after = retry_after
+
+    @property
+    def limit(self) -> str | None:
+        return self.details.get("limit")
+
+    @property
+    def scope(self) -> str | None:
+        return self.details.get("scope")
 
 
 class ServerUnavailableError(SandboxError):

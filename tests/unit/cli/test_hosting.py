@@ -49,6 +49,50 @@ def test_keys_are_made_listed_and_revoked(sandlot: Sandlot, tmp_path: Path) -> N
     assert "`sandlot keys ls` lists them" in sandlot("keys", "revoke", "key_x", *where, code=1).stderr
 
 
+def test_tenants_are_made_bounded_listed_and_removed(sandlot: Sandlot, tmp_path: Path) -> None:
+    where = ["--data-dir", str(tmp_path / "data")]
+    made = sandlot("tenants", "create", "acme", "--max-sandboxes", "5", "--max-cpus", "2.5", *where).stdout
+    assert "`sandlot keys create NAME --tenant acme`" in made
+    changed = sandlot("tenants", "set", "acme", "--max-cpus", "none", "--creates-per-minute", "9", *where)
+    assert "max_sandboxes 5, max_cpus none" in changed.stdout
+    sandlot("keys", "create", "laptop", "--tenant", "acme", *where)
+    assert "acme" in sandlot("keys", "ls", *where).stdout
+    default, acme = json.loads(sandlot("tenants", "ls", "--json", *where).stdout)[::-1]
+    assert default["name"] == "default"
+    assert set(default["quotas"].values()) == {None}
+    assert acme["quotas"]["creates_per_minute"] == 9
+    assert acme["use"] == {"sandboxes": 0, "cpus": 0.0, "memory_mib": 0, "disk_mib": 0, "keys": 1}
+    assert "0 of 5" in sandlot("tenants", "ls", *where).stdout
+    assert "has 1 key;" in sandlot("tenants", "rm", "acme", *where, code=1).stderr
+    [key] = json.loads(sandlot("keys", "ls", "--json", *where).stdout)
+    sandlot("keys", "revoke", key["id"], *where)
+    assert sandlot("tenants", "rm", "acme", *where).stdout == "removed tenant acme\n"
+    assert json.loads(sandlot("keys", "ls", "--json", *where).stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["tenants", "create", "A b"], 1, "'A b' cannot be a tenant's name"),
+        (["tenants", "create", "default"], 1, "there is a tenant 'default' already"),
+        (["tenants", "create", "x", "--max-sandboxes", "-1"], 1, "max_sandboxes must be from 0"),
+        (["tenants", "create", "x", "--max-cpus", "nan"], 1, "max_cpus must be from 0"),
+        (["tenants", "create", "x", "--max-sandboxes", "1.5"], 2, "'1.5' is no whole number"),
+        (["tenants", "set", "nobody", "--max-sandboxes", "1"], 1, "no tenant 'nobody'"),
+        (["tenants", "set", "default"], 2, "at least one quota"),
+        (["tenants", "rm", "default"], 1, "'default' stays"),
+        (["tenants", "rm", "nobody"], 1, "no tenant 'nobody'"),
+        (["keys", "create", "k", "--tenant", "nobody"], 1, "`sandlot tenants ls` lists them"),
+    ],
+)
+def test_what_is_wrong_with_a_tenant_is_said_in_a_line(
+    sandlot: Sandlot, tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    said = sandlot(*words, "--data-dir", str(tmp_path), code=code).stderr
+    assert says in said
+    assert said.count("\n") == 1
+
+
 def test_doctor_asks_the_server(sandlot: Sandlot) -> None:
     shown = sandlot("doctor").stdout
     assert "✓ gvisor            /usr/bin/runsc 1\n" in shown

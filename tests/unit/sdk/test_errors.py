@@ -19,6 +19,7 @@ from sandlot import (
     TooLargeError,
 )
 from sandlot.sdk._config import resolve
+from sandlot.sdk._errors import from_body
 
 from .stub import KEY, Refused, Stub
 
@@ -73,6 +74,18 @@ def test_busy_is_waited_for_when_asking_and_not_when_doing(stub: Stub) -> None:
     with pytest.raises(ServerUnavailableError, match="starting") as caught:
         Sandbox.create()
     assert caught.value.retry_after == 0.0
+
+
+def test_a_limit_says_which_and_whose() -> None:
+    details = {"limit": "max_sandboxes", "scope": "tenant", "tenant": "acme", "in_use": 5, "allowed": 5}
+    error = from_body(
+        {"code": "limit_exceeded", "message": "full", "details": details}, status=429, retry_after=5
+    )
+    assert isinstance(error, LimitError)
+    assert (error.limit, error.scope, error.retry_after) == ("max_sandboxes", "tenant", 5)
+    assert error.details == details
+    other = LimitError("some other limit")
+    assert (other.limit, other.scope, other.retry_after) == (None, None, None)
 
 
 def test_a_long_wait_is_the_callers_to_decide(stub: Stub) -> None:

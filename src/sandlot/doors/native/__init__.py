@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from sandlot.doors.native import archive, code, commands, errors, files, host, sandboxes, terminal
+from sandlot.doors.native import archive, code, commands, errors, files, host, sandboxes, tenant, terminal
 from sandlot.doors.native.door import Door, identify
 from sandlot.doors.native.openapi import INTRODUCTION, describe
 
@@ -15,5 +15,5 @@ def install(app: FastAPI, door: Door) -> None:
     """Open this door in ``app``: its routes, and its shape for errors."""
     app.state.native = door
     errors.install(app)
-    for room in (sandboxes, commands, code, files, archive, terminal, host):
+    for room in (sandboxes, commands, code, files, archive, terminal, tenant, host):
         app.include_router(room.router)

@@ -20,7 +20,7 @@ _MEANING: Final[Mapping[int, str]] = {
     410: "The sandbox has ended; `details` has its state and the reason.",
     413: "The body is too large.",
     422: "This host lacks the isolation tier.",
-    429: "A limit is used up; see `Retry-After`.",
+    429: "A limit is used up; `details` says which and whose, `Retry-After` when to ask again.",
     502: "The sandbox's inside gave an answer that is none.",
     503: "The server is starting or stopping; see `Retry-After`.",
     504: "It took too long.",

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandlot.core.ids import is_sandbox_id
 from sandlot.core.lifecycle import State
-from sandlot.core.model import CreateSandbox, Event, Metrics, Sandbox, StartCommand
+from sandlot.core.model import CreateSandbox, Event, Metrics, Sandbox, StartCommand, TenantStatus
 from sandlot.errors import InvalidArgument
 from sandlot.node import Tier
 
@@ -305,6 +305,43 @@ class ContextAnswer(Answer):
 
 class ContextsAnswer(Answer):
     contexts: list[ContextAnswer]
+
+
+# ── tenant ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class QuotasAnswer(Answer):
+    """Bounds for all sandboxes of the tenant together. Null: none but the server's own."""
+
+    max_sandboxes: int | None
+    max_cpus: float | None
+    max_memory_mib: int | None
+    max_disk_mib: int | None
+    creates_per_minute: int | None
+
+
+class TenantUseAnswer(Answer):
+    """What the tenant's sandboxes have that did not end, by their limits."""
+
+    sandboxes: int
+    queued: int = Field(description="Creations that wait for room; what they ask for is in the sums.")
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+
+
+class TenantAnswer(Answer):
+    name: str = Field(examples=["default"])
+    quotas: QuotasAnswer
+    use: TenantUseAnswer
+
+    @classmethod
+    def of(cls, status: TenantStatus) -> TenantAnswer:
+        return cls(
+            name=status.name,
+            quotas=QuotasAnswer.model_validate(status.quotas, from_attributes=True),
+            use=TenantUseAnswer.model_validate(status, from_attributes=True),
+        )
 
 
 # ── host ─────────────────────────────────────────────────────────────────────────────────────────────────

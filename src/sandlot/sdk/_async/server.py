@@ -49,6 +49,14 @@ class AsyncServer:
         report: dict[str, Any] = await self._api.get("/v1/host")
         return report
 
+    async def tenant(self) -> dict[str, Any]:
+        """Whose key this is: the tenant's ``name``, its ``quotas`` (None for no bound) and its ``use``.
+
+        Raises AuthenticationError and ServerUnavailableError.
+        """
+        tenant: dict[str, Any] = await self._api.get("/v1/tenant")
+        return tenant
+
     async def is_ready(self) -> bool:
         """Whether the server answers and takes requests. Needs no key.
 

@@ -50,6 +50,14 @@ class Server:
         report: dict[str, Any] = self._api.get("/v1/host")
         return report
 
+    def tenant(self) -> dict[str, Any]:
+        """Whose key this is: the tenant's ``name``, its ``quotas`` (None for no bound) and its ``use``.
+
+        Raises AuthenticationError and ServerUnavailableError.
+        """
+        tenant: dict[str, Any] = self._api.get("/v1/tenant")
+        return tenant
+
     def is_ready(self) -> bool:
         """Whether the server answers and takes requests. Needs no key.
 
