@@ -16,6 +16,7 @@ from sandlot.node import Node
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 16
+_RECOVER_S = 10.0
 
 
 class Adoption:
@@ -62,7 +63,11 @@ class Adoption:
         live = self._roster.enter(sandbox, node_sandbox, adopted=True)
         await self._ledger.note(sandbox.id, EventKind.ADOPTED, reason="found running after a restart")
         try:
-            await live.interpreter.recover()
+            # One whose agent does not answer must not keep all others waiting for the server.
+            async with asyncio.timeout(_RECOVER_S):
+                await live.interpreter.recover()
+        except TimeoutError:
+            _log.warning("interpreter contexts not recovered in time", sandbox=sandbox.id)
         except SandlotError as error:
             _log.warning("interpreter contexts not recovered", sandbox=sandbox.id, reason=error.message)
         if sandbox.deadline is not None:
