@@ -41,6 +41,7 @@ def connections() -> Iterator[bytes]:
         encode(FrameType.SPAWN, 1, terminal),
         encode(FrameType.RESIZE, 2, Writer().u32(1).u16(5).u16(6).done()),
         encode(FrameType.STATS, 3) + encode(FrameType.OOM_KILL, 4),
+        encode(FrameType.ACTIVITY, 6, Writer().u32(1).u32(1).done()),
         encode(FrameType.DIAL, 5, Writer().text("localhost", "").u16(80).done())
         + encode(FrameType.DATA, 5, b"d"),
     )

@@ -91,6 +91,7 @@ _CALLS: Final[tuple[Callable[[GuestAgent], Coroutine[Any, Any, Any]], ...]] = (
     lambda agent: agent.ping(),
     lambda agent: agent.mkdir("/a"),
     lambda agent: agent.oom_kill(),
+    lambda agent: agent.activity([1]),
 )
 
 
