@@ -1,0 +1,13 @@
+# tries: Replace, move, remove and cover the agent's program and folder.
+# user: root
+# gvisor: denied
+# container: denied
+. ./verdict.sh
+cp /bin/true /tmp/new
+before=$(cksum </.sandlot/agent)
+for attempt in "rm -f /.sandlot/agent" "mv /.sandlot/agent /tmp/" "mv -f /tmp/new /.sandlot/agent" "cp /tmp/new /.sandlot/agent" \
+  "ln -sf /tmp/new /.sandlot/agent" "chmod 777 /.sandlot/agent" "truncate -s 0 /.sandlot/agent" "mv /.sandlot /other"; do
+  said=$($attempt 2>&1) && done="$done [$attempt]"
+done
+[ "$(cksum </.sandlot/agent 2>/dev/null)" = "$before" ] || escaped "the agent is another:$done"
+denied "$said"
