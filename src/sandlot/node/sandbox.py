@@ -21,6 +21,7 @@ from sandlot.node.disks import DiskSlot
 from sandlot.node.drivers.base import Started
 from sandlot.node.guards import count_kernel_kills, end_all_at, end_process_at
 from sandlot.node.model import OomEvent, Stats
+from sandlot.node.patience import Patience
 from sandlot.node.processes import wait_ended
 from sandlot.node.records import Record
 
@@ -152,10 +153,17 @@ class NodeSandbox:
         self._die("its runtime exited")
 
     async def _watch_agent(self) -> None:
+        patience = Patience()
         while (agent := self._agent) is not None:
+            connected = time.monotonic()
             await agent.wait_closed()
             self._agent = None
             await agent.close()
+            pause = patience.lost(time.monotonic() - connected, agent.breach)
+            if pause is None:
+                self._die(f"its guest agent was replaced, or broke its protocol: {agent.breach}")
+                return
+            await asyncio.sleep(pause)
             try:
                 self._agent = await connect(self.address, self._record.secret, RECONNECT_S)
             except Unavailable as error:

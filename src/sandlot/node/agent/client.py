@@ -18,6 +18,8 @@ from sandlot.node.agent.wire import Reader, Writer
 OUTPUT_WINDOW = 1024 * 1024
 STDIN_PIECE = 128 * 1024
 MAX_PROCESSES = 4096
+MAX_PROCESSES_BYTES = 16 * 1024 * 1024
+"""Of a whole list, on the wire: above what an agent ever has to tell."""
 FROM_NOW_ON = (1 << 64) - 1
 
 
@@ -71,6 +73,11 @@ class GuestAgent(GuestFiles):
         self._link.fail(Unavailable("the connection to the guest agent was closed"))
         await self._link.wait_closed()
 
+    @property
+    def breach(self) -> str | None:
+        """How the guest broke the protocol, where that is why the connection is gone."""
+        return self._link.breach
+
     async def wait_closed(self) -> None:
         """Returns when the connection is gone, whoever closed it."""
         await self._link.wait_closed()
@@ -113,20 +120,17 @@ class GuestAgent(GuestFiles):
     async def processes(self) -> list[ProcessInfo]:
         """Those running and the newest of those that ended, oldest first."""
         found: list[ProcessInfo] = []
+        size = 0
         more = True
-        while more:
-            after = found[-1].id if found else 0
-            reader = await self._call(FrameType.PROCESSES, Writer().u32(after).done())
-            with self._distrusting():
-                more = bool(reader.u8())
-                while reader.more:
-                    info = read_info(reader)
-                    if info.id <= after or len(found) >= MAX_PROCESSES:
-                        raise GuestError("the guest agent sent an impossible list of processes")
-                    found.append(info)
-                    after = info.id
-                if more and not found:
-                    raise GuestError("the guest agent sent an impossible list of processes")
+        async with self._deadline():
+            while more:
+                after = found[-1].id if found else 0
+                reader = await self._call(FrameType.PROCESSES, Writer().u32(after).done())
+                size += reader.size
+                with self._distrusting():
+                    more = _read_page(reader, found)
+                    if size > MAX_PROCESSES_BYTES:
+                        raise GuestError("the guest agent sent a list of processes without end")
         return found
 
     async def write_stdin(self, process_id: int, data: bytes) -> None:
@@ -190,3 +194,17 @@ class GuestAgent(GuestFiles):
         payload = Writer().text(host, "the host").u16(port).done()
         channel = await self._open_stream(FrameType.DIAL, payload, window=OUTPUT_WINDOW, timeout=timeout)
         return PortStream(self._link, channel)
+
+
+def _read_page(reader: Reader, found: list[ProcessInfo]) -> bool:
+    """Adds the processes of one answer; whether there are more."""
+    before = len(found)
+    more = bool(reader.u8())
+    while reader.more:
+        info = read_info(reader)
+        if (found and info.id <= found[-1].id) or len(found) >= MAX_PROCESSES:
+            raise GuestError("the guest agent sent an impossible list of processes")
+        found.append(info)
+    if more and len(found) == before:
+        raise GuestError("the guest agent sent an impossible list of processes")
+    return more

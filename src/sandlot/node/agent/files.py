@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
+from typing import TypeAlias
 
-from sandlot.errors import GuestError, InvalidArgument
+from sandlot.errors import GuestError, InvalidArgument, LimitExceeded
 from sandlot.node.agent.calls import CALL_TIMEOUT, Caller
 from sandlot.node.agent.frames import FrameType
 from sandlot.node.agent.link import Channel, Link
@@ -17,9 +18,16 @@ LONG_TIMEOUT = 600.0
 DATA_WINDOW = 2 * 1024 * 1024
 WATCH_WINDOW = 256 * 1024
 MAX_ENTRIES = 100_000
+MAX_LIST_BYTES = 32 * 1024 * 1024
+"""Of a whole listing, on the wire; held, it takes several times as much."""
 WHOLE = (1 << 64) - 1
 KEEP = 0xFFFFFFFF
 KEEP_TIME = -(1 << 63)
+MAX_SIZE = (1 << 63) - 1
+MAX_TIME = 9.2e9
+"""Seconds: what 64 bits of nanoseconds hold."""
+
+Infos: TypeAlias = list[FileInfo]
 
 _KINDS: dict[int, FileKind] = {1: "file", 2: "dir", 3: "symlink", 4: "other"}
 _KIND_NUMBERS = {kind: number for number, kind in _KINDS.items()}
@@ -83,25 +91,36 @@ class GuestFiles(Caller):
         return await self._info(FrameType.STAT, _path(path, user).u8(follow))
 
     async def list(self, path: str, *, depth: int = 1, user: str | None = None) -> list[FileInfo]:
-        """The entries of a folder, ``depth`` levels down, by path. LimitExceeded above 100,000."""
-        found: list[FileInfo] = []
+        """The entries of a folder, ``depth`` levels down, by path.
+
+        LimitExceeded above 100,000 entries or 32 MiB of them.
+        """
         payload = _path(path, user).u32(max(1, min(depth, KEEP))).done()
-        with self._link.open(FrameType.LIST, payload, window=DATA_WINDOW) as channel:
-            while True:
-                async with self._deadline():
-                    frame = await channel.receive()
-                if frame.kind is FrameType.REPLY and frame.final:
-                    break
-                with self._distrusting():
-                    if frame.kind is not FrameType.ENTRY:
-                        raise GuestError("the guest agent sent no list")
-                    reader = Reader(frame.payload)
-                    while reader.more:
-                        found.append(read_info(reader))
-                    if len(found) > MAX_ENTRIES:
-                        raise GuestError("the guest agent sent a list without end")
+        async with self._deadline(LONG_TIMEOUT):
+            with self._link.open(FrameType.LIST, payload, window=DATA_WINDOW) as channel:
+                found = await self._listed(channel)
         found.sort(key=lambda info: info.path)
         return found
+
+    async def _listed(self, channel: Channel) -> Infos:
+        found: Infos = []
+        size = 0
+        while True:
+            async with self._deadline():
+                frame = await channel.receive()
+            if frame.kind is FrameType.REPLY and frame.final:
+                return found
+            size += len(frame.payload)
+            if size > MAX_LIST_BYTES:
+                raise LimitExceeded(f"the list has more than {MAX_LIST_BYTES} bytes: list a smaller part")
+            with self._distrusting():
+                if frame.kind is not FrameType.ENTRY:
+                    raise GuestError("the guest agent sent no list")
+                reader = Reader(frame.payload)
+                while reader.more:
+                    found.append(read_info(reader))
+                if len(found) > MAX_ENTRIES:
+                    raise GuestError("the guest agent sent a list without end")
 
     async def read(
         self, path: str, *, offset: int = 0, length: int | None = None, user: str | None = None
@@ -111,6 +130,7 @@ class GuestFiles(Caller):
         ``length`` None is all of it. Errors come with the first piece.
         """
         payload = _path(path, user).u64(_size(offset)).u64(WHOLE if length is None else _size(length)).done()
+        left = WHOLE if length is None else length
         with self._link.open(FrameType.READ, payload, window=DATA_WINDOW) as channel:
             await self._opened(channel)
             while True:
@@ -118,8 +138,9 @@ class GuestFiles(Caller):
                     frame = await channel.receive()
                 if frame.kind is FrameType.REPLY and frame.final:
                     return
-                if frame.kind is not FrameType.DATA:
-                    raise self._link.fail(GuestError("the guest agent sent no file"))
+                left -= len(frame.payload)
+                if frame.kind is not FrameType.DATA or left < 0:
+                    raise self._link.fail(GuestError("the guest agent sent something else than the file"))
                 yield frame.payload
 
     async def write(
@@ -264,9 +285,9 @@ class GuestFiles(Caller):
 
 def read_info(reader: Reader) -> FileInfo:
     kind = _KINDS.get(reader.u8())
-    if kind is None:
-        raise GuestError("the guest agent sent a file of no known kind")
     size, mode, uid, gid, mtime = reader.u64(), reader.u32(), reader.u32(), reader.u32(), reader.i64()
+    if kind is None or size > MAX_SIZE:
+        raise GuestError("the guest agent sent a file of no known kind or of an impossible size")
     path, owner, group = reader.text(), reader.text(), reader.text()
     has_target, target = reader.u8(), reader.text()
     return FileInfo(
@@ -294,9 +315,9 @@ def read_event(reader: Reader) -> WatchEvent:
 
 def read_entry(reader: Reader) -> TreeEntry:
     kind = _KINDS.get(reader.u8())
-    if kind is None or kind == "other":
-        raise GuestError("the guest agent sent an entry of no known kind")
     mode, size, uid, gid, mtime = reader.u32(), reader.u64(), reader.u32(), reader.u32(), reader.i64()
+    if kind is None or kind == "other" or size > MAX_SIZE:
+        raise GuestError("the guest agent sent an entry of no known kind or of an impossible size")
     path, target = reader.text(), reader.text()
     reader.end()
     # It becomes a name in an archive on somebody's own machine.
@@ -311,7 +332,7 @@ def encode_entry(entry: TreeEntry) -> bytes:
         raise InvalidArgument(f"not a file, folder or link: {entry.path}")
     writer = Writer().u8(_KIND_NUMBERS[entry.kind]).u32(entry.mode & 0o7777).u64(_size(entry.size))
     writer.u32(KEEP if entry.uid is None else entry.uid).u32(KEEP if entry.gid is None else entry.gid)
-    writer.i64(KEEP_TIME if entry.mtime is None else int(entry.mtime * 1e9))
+    writer.i64(KEEP_TIME if entry.mtime is None else _nanoseconds(entry.mtime))
     return writer.text(entry.path, "the path").text(entry.target or "", "the link's target").done()
 
 
@@ -325,6 +346,12 @@ def _size(value: int) -> int:
     if not 0 <= value < 1 << 63:
         raise InvalidArgument(f"an offset or length is 0 or more, not {value}")
     return value
+
+
+def _nanoseconds(time: float) -> int:
+    if not abs(time) < MAX_TIME:
+        raise InvalidArgument(f"a time is within {MAX_TIME:g} s of 1970, not {time:g}")
+    return int(time * 1e9)
 
 
 def _mode(mode: int | None) -> int:

@@ -36,7 +36,12 @@ from sandlot.node.agent.wire import Reader, Writer
 
 MAX_CHANNELS = 1024
 MAX_DROPPED = 4096
-MAX_CREDIT = 1 << 30
+MAX_CREDIT = 16 * 1024 * 1024
+"""What a guest may grant ahead; more, or in smaller pieces than the protocol asks for, is a flood."""
+LOOK_EVERY_S = 15.0
+PING_AFTER_LOOKS = 2
+SILENT_AFTER_LOOKS = 6
+"""A guest that has open calls and says nothing is asked after so many looks, and given up after so many."""
 
 _ERRORS: dict[int, type[SandlotError]] = {
     1: NotFound,
@@ -48,17 +53,23 @@ _ERRORS: dict[int, type[SandlotError]] = {
     7: Unavailable,
     8: Unavailable,
     9: GuestError,
-    10: Unauthenticated,
 }
+_UNAUTHENTICATED = 10
 
 
-def decode_error(payload: bytes) -> SandlotError:
-    """The exception that an ERROR frame stands for."""
+def decode_error(payload: bytes, *, greeting: bool = False) -> SandlotError:
+    """The exception that an ERROR frame stands for.
+
+    Only in answer to the ``greeting`` can it be about the secret: a guest must not send a caller off to look
+    for other keys.
+    """
     reader = Reader(payload)
     code, number, message = reader.u16(), reader.u32(), reader.text()
     reader.end()
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message[:1024])
     details = {"errno": number} if number else {}
+    if greeting and code == _UNAUTHENTICATED:
+        return Unauthenticated(printable)
     return _ERRORS.get(code, GuestError)(printable or "the guest agent gave no reason", **details)
 
 
@@ -171,12 +182,13 @@ class Channel:
     def accept(self, frame: Frame) -> None:
         """A frame of this channel has come. Raises GuestError where the guest breaks a rule."""
         if frame.kind is FrameType.WINDOW:
-            reader = Reader(frame.payload)
-            self._credit = min(self._credit + reader.u32(), MAX_CREDIT)
-            reader.end()
-            _wake(self._more_credit)
+            self._grant(Reader(frame.payload))
             return
         if frame.kind in CHARGED:
+            if not frame.payload:
+                raise GuestError("the guest agent sent a piece of a stream with nothing in it")
+            if self._guest_ended:
+                raise GuestError("the guest agent went on with a stream that it had ended")
             self._receivable -= charge(len(frame.payload))
             if self._receivable < 0:
                 raise GuestError("the guest agent sent more than its credit")
@@ -198,6 +210,14 @@ class Channel:
             _wake(self._arrived)
             if self.finished:
                 _wake(self._more_credit)
+
+    def _grant(self, reader: Reader) -> None:
+        granted = reader.u32()
+        reader.end()
+        self._credit += granted
+        if granted < MINIMUM_CHARGE or self._credit > MAX_CREDIT:
+            raise GuestError("the guest agent granted credit that nobody can use")
+        _wake(self._more_credit)
 
     def fail(self, error: SandlotError) -> None:
         self._failure = error
@@ -224,6 +244,9 @@ class Link(asyncio.BufferedProtocol):
         self._welcome: asyncio.Future[bytes] | None = None
         self._pongs: deque[asyncio.Future[None]] = deque()
         self._writable: asyncio.Future[None] | None = None
+        self._heard = False
+        self._silent_looks = 0
+        self._next_look: asyncio.TimerHandle | None = None
 
     # ---- asyncio's side ----
 
@@ -236,6 +259,7 @@ class Link(asyncio.BufferedProtocol):
         return self._decoder.space()
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._heard = True
         try:
             for frame in self._decoder.received(nbytes):
                 self._dispatch(frame)
@@ -289,6 +313,9 @@ class Link(asyncio.BufferedProtocol):
             self._last = self._last % 0xFFFFFFFF + 1
         channel = Channel(self, self._last, window)
         self._channels[channel.number] = channel
+        if self._next_look is None:
+            self._heard = True  # an answer is due from now on
+            self._look()
         request = encode(kind, channel.number, payload)
         if window > INITIAL_CREDIT:
             request += _window(channel.number, window - INITIAL_CREDIT)
@@ -319,11 +346,18 @@ class Link(asyncio.BufferedProtocol):
 
     # ---- the end ----
 
+    @property
+    def breach(self) -> str | None:
+        """How the guest broke the protocol, where that ended the connection."""
+        return self._failure.message if isinstance(self._failure, GuestError) else None
+
     def fail(self, error: SandlotError) -> SandlotError:
         """Close the connection; every pending call gets ``error``, which is returned."""
         if self._failure is not None:
             return self._failure
         self._failure = error
+        if self._next_look is not None:
+            self._next_look.cancel()
         if self._transport is not None:
             self._transport.abort()
         if self._welcome is not None and not self._welcome.done():
@@ -339,6 +373,27 @@ class Link(asyncio.BufferedProtocol):
 
     async def wait_closed(self) -> None:
         await asyncio.shield(self._closed)
+
+    # ---- whether anybody is there ----
+
+    def _look(self) -> None:
+        """Programs may be silent for ever, their agent may not: it answers PING whatever else it does.
+
+        Looks are counted, not seconds: while this process stood still nobody could be heard.
+        """
+        self._next_look = None
+        if not self._channels:
+            return
+        self._silent_looks = 0 if self._heard else self._silent_looks + 1
+        self._heard = False
+        if self._silent_looks == PING_AFTER_LOOKS:
+            self._pongs.append(asyncio.get_running_loop().create_future())
+            self.send(encode(FrameType.PING, 0))
+        elif self._silent_looks >= SILENT_AFTER_LOOKS:
+            silence = LOOK_EVERY_S * SILENT_AFTER_LOOKS
+            self.fail(Unavailable(f"the guest agent has said nothing for {silence:g} s"))
+            return
+        self._next_look = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
 
     # ---- frames of the guest ----
 
@@ -359,7 +414,8 @@ class Link(asyncio.BufferedProtocol):
 
     def _dispatch_own(self, frame: Frame) -> None:
         if frame.kind is FrameType.ERROR:
-            raise decode_error(frame.payload)
+            greeting = self._welcome is not None and not self._welcome.done()
+            raise decode_error(frame.payload, greeting=greeting)
         if frame.kind is FrameType.WELCOME and self._welcome is not None and not self._welcome.done():
             self._welcome.set_result(frame.payload)
         elif frame.kind is FrameType.PONG and self._pongs:

@@ -10,6 +10,11 @@ from sandlot.node.agent.link import Channel, Link
 from sandlot.node.agent.model import Exit, Output, ProcessInfo, SpawnSpec, StreamName
 from sandlot.node.agent.wire import Reader, Writer
 
+MAX_ARGUMENTS = 1024
+"""Of one process in a list: together they are cut after 4 KiB, and each takes 4 bytes at least."""
+LATEST_START_US = 253_402_300_799_000_000
+"""The end of the year 9999, which is that of calendars."""
+
 _FLAG_TERMINAL = 1
 _FLAG_STDIN = 2
 _EXIT_TIMED_OUT = 1
@@ -64,6 +69,8 @@ def decode_output(payload: bytes) -> Output:
     stream, offset = _STREAMS.get(reader.u8()), reader.u64()
     if stream is None:
         raise GuestError("the guest agent sent output of no known stream")
+    if not reader.more:
+        raise GuestError("the guest agent sent output without a byte")
     return Output(stream, offset, reader.rest())
 
 
@@ -86,8 +93,8 @@ def read_info(reader: Reader) -> ProcessInfo:
     ended = read_exit(reader)
     user, tag, cwd = reader.text(), reader.text(), reader.text()
     count = reader.u32()
-    if count > 8192:
-        raise GuestError("the guest agent sent an impossible list of arguments")
+    if count > MAX_ARGUMENTS or started > LATEST_START_US:
+        raise GuestError("the guest agent sent an impossible process")
     running = bool(flags & _INFO_RUNNING)
     return ProcessInfo(
         id=number,

@@ -6,6 +6,9 @@ import struct
 
 from sandlot.errors import GuestError, InvalidArgument
 
+MAX_TEXT = 4096
+"""Bytes of a text of the guest: the longest there is is a path."""
+
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -96,12 +99,20 @@ class Reader:
         return self._payload[at : at + size]
 
     def text(self) -> str:
-        return self.blob().decode("utf-8", "surrogateescape")
+        raw = self.blob()
+        if len(raw) > MAX_TEXT:
+            raise GuestError(f"the guest agent sent a text of {len(raw)} bytes; at most {MAX_TEXT} can be")
+        return raw.decode("utf-8", "surrogateescape")
 
     def rest(self) -> bytes:
         rest = self._payload[self._at :]
         self._at = len(self._payload)
         return rest
+
+    @property
+    def size(self) -> int:
+        """Of the whole payload, in bytes."""
+        return len(self._payload)
 
     @property
     def more(self) -> bool:
