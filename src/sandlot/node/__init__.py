@@ -14,10 +14,12 @@ from sandlot.node.model import (
     TierStatus,
     instance_of,
 )
-from sandlot.node.node import Node
+from sandlot.node.node import PHASES, Node
 from sandlot.node.sandbox import NodeSandbox
+from sandlot.node.usage import Usage
 
 __all__ = [
+    "PHASES",
     "Finding",
     "HostReport",
     "Leftover",
@@ -30,6 +32,7 @@ __all__ = [
     "Stats",
     "Tier",
     "TierStatus",
+    "Usage",
     "instance_of",
     "probe_host",
 ]

@@ -25,6 +25,7 @@ import structlog
 from sandlot.errors import NotEnoughSpace, SandlotError, Unavailable
 from sandlot.node import loop, mounts, syscalls
 from sandlot.node.idmap import RANGES, IdRange
+from sandlot.tally import Stock
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +90,7 @@ class DiskPool:
         self._agent = agent
         self._idle: deque[tuple[DiskSlot, int]] = deque()
         self._taken: set[str] = set()
+        self._made = self._missed = 0
         self._next = secrets.randbelow(RANGES)
         self._wake = asyncio.Event()
         self._filler: asyncio.Task[None] | None = None
@@ -125,7 +127,13 @@ class DiskPool:
             found = self._idle.popleft()
             asyncio.get_running_loop().call_later(REFILL_AFTER_S if self._idle else 0, self._wake.set)
             return found
+        self._missed += 1
         return await self._make(size_bytes)
+
+    def stock(self) -> Stock:
+        # Idle slots keep their names taken, too.
+        ready = len(self._idle)
+        return Stock(ready, max(0, len(self._taken) - ready), self._made, self._missed)
 
     async def release(self, slot: DiskSlot) -> None:
         """Unmount, detach, delete; idempotent. Raises Unavailable where the kernel does not let go of it."""
@@ -171,7 +179,9 @@ class DiskPool:
         slot = self._slot(self._choose(), size_bytes)
         making = asyncio.ensure_future(asyncio.to_thread(self._build, slot))
         try:
-            return slot, await asyncio.shield(making)
+            userns = await asyncio.shield(making)
+            self._made += 1
+            return slot, userns
         except BaseException:
             with contextlib.suppress(Exception):
                 os.close(await making)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import structlog
 from fastapi import Query, Request
 
 from sandlot.core.lifecycle import State
@@ -31,7 +32,9 @@ router = routes("/v1/sandboxes", "sandboxes")
 async def create_sandbox(request: Request, body: CreateSandboxBody) -> SandboxAnswer:
     """Make a sandbox. It is ready for commands when this answers. None stays for a client that leaves."""
     creating = engine_of(request).create(body.to_core())
-    return SandboxAnswer.of(await while_connected(request.receive, creating))
+    sandbox = await while_connected(request.receive, creating)
+    structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
+    return SandboxAnswer.of(sandbox)
 
 
 @router.get("", responses=failures())

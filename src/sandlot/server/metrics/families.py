@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import Metric
+from prometheus_client import Metric, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from sandlot.tally import BOUNDS_S, Counts, Durations
 
@@ -50,6 +51,15 @@ class Families:
 
     def collect(self) -> Iterator[Metric]:
         return iter(self._families)
+
+
+def write_out(families: Families, accept: str) -> tuple[bytes, str]:
+    """The text and its type: OpenMetrics where ``accept`` speaks of it, the older format otherwise."""
+    # Not the library's own choice, which fails on versions that it cannot read.
+    if "application/openmetrics-text" in accept:
+        text: bytes = openmetrics.generate_latest(families)  # type: ignore[no-untyped-call]
+        return text, openmetrics.CONTENT_TYPE_LATEST
+    return exposition.generate_latest(families), exposition.CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _samples(samples: Samples | float | None) -> Samples:

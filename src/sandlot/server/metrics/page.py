@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import Metric, ProcessCollector
-from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
 from sandlot import __version__
 from sandlot.core.survey import Survey, nothing
 from sandlot.server.metrics import sources
-from sandlot.server.metrics.families import Families
+from sandlot.server.metrics.families import Families, write_out
 from sandlot.server.metrics.host import look_at_host
 from sandlot.server.metrics.lag import LoopLag
 from sandlot.server.metrics.requests import Requests
@@ -68,8 +67,7 @@ class MetricsPage:
 
         def write() -> tuple[bytes, str]:
             rest = self._looked_up(ready, connections, streams)
-            encode, media_type = choose_encoder(accept)
-            return encode(Families([*families, *rest])), media_type
+            return write_out(Families([*families, *rest]), accept)
 
         body, media_type = await asyncio.get_running_loop().run_in_executor(self._thread, write)
         return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
