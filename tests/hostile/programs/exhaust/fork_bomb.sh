@@ -1,5 +1,5 @@
 # tries: Fork without end, as an ordinary user.
-# timeout: 6
+# timeout: 4
 # gvisor: stopped or limited or ended
 # container: stopped or limited or ended
 . ./verdict.sh

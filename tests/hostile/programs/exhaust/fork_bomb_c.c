@@ -1,5 +1,5 @@
 // tries: Fork without end with vfork-fast children that ignore every signal.
-// timeout: 6
+// timeout: 4
 // gvisor: stopped or limited or ended
 // container: stopped or limited or ended
 #include "verdict.h"

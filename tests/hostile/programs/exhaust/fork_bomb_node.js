@@ -1,5 +1,5 @@
 // tries: Start processes that start processes, without waiting for any.
-// timeout: 8
+// timeout: 6
 // pids: 64
 // gvisor: stopped or limited or ended
 // container: stopped or limited or ended

@@ -1,5 +1,5 @@
 # tries: Fork without end, each child a new session leader with a new name.
-# timeout: 6
+# timeout: 4
 # gvisor: stopped or limited or ended
 # container: stopped or limited or ended
 use POSIX;

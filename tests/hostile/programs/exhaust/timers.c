@@ -1,7 +1,7 @@
 // tries: Start timers without end, each firing every microsecond.
 // gvisor: limited or ended or stopped or contained
 // container: limited or contained
-// timeout: 8
+// timeout: 5
 #include "verdict.h"
 #include <signal.h>
 #include <sys/timerfd.h>
