@@ -27,7 +27,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as grown:
             outcome = targets.fuzz(target, options.seconds, Path(grown))
             if outcome.crash is None and options.keep:
-                targets.minimise(target, Path(grown))
+                targets.keep(target, Path(grown))
         print(
             f"{target:16} {outcome.runs:>12,} runs  {'broken' if outcome.crash is not None else 'fine'}",
             flush=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -45,17 +46,24 @@ def fuzz(target: str, seconds: int, grown: Path | None = None) -> Outcome:
         return _run(target, [f"-max_total_time={seconds}"], folders, timeout=seconds + 120)
 
 
-def minimise(target: str, grown: Path) -> None:
-    """The corpus becomes the fewest inputs that reach all that it and ``grown`` reach."""
-    with tempfile.TemporaryDirectory() as fewest:
-        folders = [Path(fewest), CORPUS / target, grown]
-        outcome = _run(target, ["-merge=1"], folders, timeout=1800)
-        if outcome.crash is not None:
-            raise RuntimeError(outcome.log)
-        for old in (CORPUS / target).iterdir():
+def keep(target: str, grown: Path) -> None:
+    """Adds to the corpus what of ``grown`` reaches more, in the fewest inputs that reach all of it.
+
+    libFuzzer finds these by running itself again, which under Python it cannot: there all are kept.
+    """
+    folder = CORPUS / target
+    if target in PYTHON:
+        kept = [path.read_bytes() for path in grown.iterdir()]
+    else:
+        with tempfile.TemporaryDirectory() as fewest:
+            outcome = _run(target, ["-merge=1"], [Path(fewest), folder, grown], timeout=1800)
+            kept = [path.read_bytes() for path in Path(fewest).iterdir()]
+            if outcome.crash is not None or not kept:
+                raise RuntimeError(outcome.log)
+        for old in folder.iterdir():
             old.unlink()
-        for kept in Path(fewest).iterdir():
-            (CORPUS / target / kept.name[:16]).write_bytes(kept.read_bytes())
+    for content in kept:
+        (folder / hashlib.sha1(content, usedforsecurity=False).hexdigest()[:16]).write_bytes(content)
 
 
 def _run(target: str, options: Sequence[str], folders: Sequence[Path], *, timeout: float) -> Outcome:
