@@ -96,7 +96,8 @@ def test_an_end_by_timeout_is_told_apart(http: httpx.Client, make: Make) -> None
 def test_streams_and_requests_in_progress_are_seen(http: httpx.Client, make: Make) -> None:
     id = make(isolation="container")
     with http.stream("POST", f"{SANDBOXES}/{id}/commands", json={"command": "cat", "stdin": True}) as answer:
-        next(answer.iter_lines())
+        said = answer.iter_lines()
+        next(said)
         figures = look(http)
         assert figures.total("sandlot_requests_in_progress", operation="start_command") == 1
         assert figures.total("sandlot_streams") == 1
@@ -150,7 +151,7 @@ def test_the_dashboard_asks_only_for_what_there_is(http: httpx.Client, dashboard
 def test_the_dashboards_labels_are_those_of_the_metrics(
     http: httpx.Client, dashboard: Mapping[str, Any]
 ) -> None:
-    table = re.findall(r"^\| `(\w+)` \| \w+ \| ([^|]*) \|", (DOCS / "metrics.md").read_text(), re.M)
+    table = re.findall(r"^\| `(\w+)` \| \w+ \|([^|]*)\|", (DOCS / "metrics.md").read_text(), re.M)
     labels = {name: {*re.findall(r"`(\w+)`", cell), "job", "le"} for name, cell in table}
     for query in queries(dashboard):
         for name, matchers in re.findall(r"((?:sandlot|process)_\w+)\{([^}]*)\}", query):
