@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from html import escape
 
 from tests.hostile.program import BAD, OUTCOMES, TIERS, Program
-from tests.hostile.runner import Result
+from tests.hostile.runner import Result, printable
 
-_CATEGORIES = {
+CATEGORIES = {
     "escape": "Escape to the host",
     "kernel": "Interfaces of the kernel",
     "proc": "Files of /proc and /sys",
@@ -28,11 +28,12 @@ _CATEGORIES = {
 }
 
 _WATCHED = """
-After every run the host itself looked: its canary files and password files, kernel settings, modules, swap,
-devices, mounts, clock and boot id are as before; nobody connected to a service of the host; a process of the
-host that guests were told to kill lives; no process left its control group, whose limits are as they were
-set; no output holds the host's secret, the neighbour's, the API key or the agent's secret; the neighbour
-answers and has its file; the server answers. Programs that ran at the same time share the suspicion.
+No program is believed. After every run the host itself looks: its canary files and password files, kernel
+settings, modules, swap, devices, mounts, clock and boot id must be as before; nobody may have connected to a
+service of the host; a process of the host that guests are told to kill must live; no process may have left
+its control group, nor the group's limits have changed; no output may hold the host's secret, the neighbour's,
+the API key or the agent's secret; the neighbour must answer and have its file; the server must answer.
+Anything else would stand below in red. Programs that run at the same time share the suspicion.
 """
 
 _STYLE = """
@@ -55,11 +56,9 @@ def html(programs: Sequence[Program], results: Sequence[Result], seconds: float)
     by_program = {(result.program, result.tier): result for result in results}
     tiers = [tier for tier in TIERS if any(result.tier == tier for result in results)]
     parts = [_head(programs, results, tiers, seconds)]
-    for category in dict.fromkeys(program.category for program in programs):
+    for category in [name for name in CATEGORIES if any(name == one.category for one in programs)]:
         chosen = [program for program in programs if program.category == category]
-        parts.append(
-            f"<h2>{escape(_CATEGORIES.get(category, category))}</h2><table><tr><th>program<th>what it tries"
-        )
+        parts.append(f"<h2>{escape(CATEGORIES[category])}</h2><table><tr><th>program<th>what it tries")
         parts.append("".join(f"<th>{tier}" for tier in tiers) + "</tr>")
         parts += [
             _row(program, [by_program.get((program.name, tier)) for tier in tiers]) for program in chosen
@@ -80,14 +79,16 @@ def _head(
     harmed = [result for result in ran if result.harm or result.outcome == "escaped"]
     other = [result for result in ran if not result.as_expected and result not in harmed]
     if harmed:
-        answer = f'<p class="bad">{len(harmed)} runs reached something outside of their sandbox.</p>'
+        answer = f'<p class="bad">Runs that reached something outside of their sandbox: {len(harmed)}.</p>'
     else:
         answer = (
             '<p class="good"><b>No program left its sandbox.</b> The host, the neighbouring sandbox and the '
             "server were as before after every one.</p>"
         )
     if other:
-        answer += f'<p class="bad">{len(other)} runs came out otherwise than expected, without harm.</p>'
+        answer += (
+            f'<p class="bad">Runs that came out otherwise than expected, without harm: {len(other)}.</p>'
+        )
     languages = Counter(program.language for program in programs)
     said = ", ".join(f"{count} in {language}" for language, count in languages.most_common())
     when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
@@ -128,22 +129,22 @@ def _row(program: Program, results: Iterable[Result | None]) -> str:
 
 def _cell(program: Program, result: Result) -> str:
     if not result.applicable:
-        return f'<span class="dim">not applicable</span><br><small>{escape(result.said)}</small>'
+        return f'<span class="dim">not applicable</span><br><small>{_safe(result.said)}</small>'
     expected = program.expected[result.tier]
     mark = "good" if result.as_expected else "bad"
     remark = f" <small>{escape(expected.remark)}</small>" if expected.remark else ""
     wanted = "" if result.as_expected else f'<br><span class="bad">expected: {escape(str(expected))}</span>'
-    harm = "".join(f'<br><span class="bad">{escape(one)}</span>' for one in result.harm)
+    harm = "".join(f'<br><span class="bad">{_safe(one)}</span>' for one in result.harm)
     again = ", at the second try" if result.again else ""
-    output = escape(_printable(result.output)) or "(nothing)"
-    after = f"{result.seconds:.1f} s{again}; the sandbox {escape(result.sandbox)}"
+    output = _safe(result.output) or "(nothing)"
+    after = f"{result.seconds:.1f} s{again}; the sandbox {_safe(result.sandbox)}"
     return (
         f'<span class="{mark}">{escape(result.outcome)}</span>{remark}{wanted}{harm}'
-        f"<br>{escape(result.said[:300])}<details><summary><small>{after}</small></summary>"
+        f"<br>{_safe(result.said[:300])}<details><summary><small>{after}</small></summary>"
         f"<pre>{output}</pre></details>"
     )
 
 
-def _printable(text: str) -> str:
-    """Without what a browser would obey or stumble over."""
-    return "".join(letter if letter in "\n\t" or letter.isprintable() else "·" for letter in text[-3000:])
+def _safe(text: str) -> str:
+    """What a guest wrote, without anything that a browser would obey."""
+    return escape(printable(text[-3000:]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,7 +69,7 @@ class Result:
         harm = "".join(f"\n  HARM: {one}" for one in self.harm)
         return (
             f"{self.program} on {self.tier}: {self.outcome} ({self.said}), expected {expected}; "
-            f"sandbox: {self.sandbox}{harm}\n{self.output[-2000:]}"
+            f"sandbox: {self.sandbox}{harm}\n{printable(self.output[-2000:])}"
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -94,6 +93,11 @@ class Tail:
     @property
     def text(self) -> str:
         return self._kept.decode(errors="replace")
+
+
+def printable(text: str) -> str:
+    """Hostile output without anything that a terminal would obey."""
+    return "".join(letter if letter in "\n\t" or letter.isprintable() else "·" for letter in text)
 
 
 async def run_all(
@@ -129,30 +133,43 @@ async def run_one(program: Program, tier: str, binaries: Mapping[str, Path], wit
     if not expected.outcomes:
         return Result(program.name, tier, "not applicable", expected.remark, ())
     started = time.monotonic()
-    sandbox = await AsyncSandbox.create(
-        program.template,
-        isolation=tier,
-        cpus=1,
-        memory_mib=program.memory,
-        disk_mib=program.disk,
-        pids=program.pids,
-        internet=program.internet,
-        timeout=program.timeout + _MARGIN_S,
-        metadata={"program": program.name},
-    )
     try:
-        before = witness.group(sandbox.id)
-        # Root of a gVisor sandbox may look into its agent, whose secret opens nothing but the same sandbox.
-        secrets = witness.secrets(sandbox.id, agents=tier != "gvisor" or program.user != "root")
-        tails = Tail(secrets), Tail(secrets)
-        outcome, said = await _attack(program, sandbox, binaries, witness, tails)
-        state = await _state(sandbox)
-        harm = await witness.harm(tier, started)
-        with suppress(OSError):
-            harm += _unlimited(before, witness.group(sandbox.id))
+        sandbox = await AsyncSandbox.create(
+            program.template,
+            isolation=tier,
+            cpus=1,
+            memory_mib=program.memory,
+            disk_mib=program.disk,
+            pids=program.pids,
+            internet=program.internet,
+            timeout=program.timeout + _MARGIN_S,
+            metadata={"program": program.name},
+        )
+    except SandboxError as error:
+        return Result(
+            program.name, tier, "broken", f"there was no sandbox for it: {error}", expected.outcomes
+        )
+    try:
+        result = await _watched(program, tier, sandbox, binaries, witness)
     finally:
         with suppress(SandboxError):
             await sandbox.kill()
+    return replace(result, seconds=round(time.monotonic() - started, 2))
+
+
+async def _watched(
+    program: Program, tier: str, sandbox: AsyncSandbox, binaries: Mapping[str, Path], witness: Witness
+) -> Result:
+    started = time.monotonic()
+    before = witness.group(sandbox.id)
+    # Root of a gVisor sandbox may look into its agent, whose secret opens nothing but the same sandbox.
+    secrets = witness.secrets(sandbox.id, agents=tier != "gvisor" or program.user != "root")
+    tails = Tail(secrets), Tail(secrets)
+    outcome, said = await _attack(program, sandbox, binaries, witness, tails)
+    state = await _state(sandbox)
+    harm = await witness.harm(tier, started)
+    with suppress(OSError):
+        harm += _unlimited(before, witness.group(sandbox.id))
     if any(tail.leaked for tail in tails):
         harm.append("something secret is in its output")
     return Result(
@@ -160,9 +177,8 @@ async def run_one(program: Program, tier: str, binaries: Mapping[str, Path], wit
         tier=tier,
         outcome="escaped" if harm else outcome,
         said=said,
-        expected=expected.outcomes,
+        expected=program.expected[tier].outcomes,
         sandbox=state,
-        seconds=round(time.monotonic() - started, 2),
         harm=tuple(harm),
         output="\n".join(tail.text.strip() for tail in tails),
     )
@@ -212,7 +228,7 @@ def _judged(result: CommandResult, output: str) -> tuple[str, str]:
     """A program's own word goes first; where it has none, how it ended tells."""
     if words := _VERDICT.findall(output):
         outcome, said = words[-1]
-        return outcome, said.strip()
+        return outcome, printable(said.strip())
     if result.timed_out:
         return "stopped", "its time was over"
     if result.oom:
@@ -249,11 +265,6 @@ def _unlimited(before: Group, after: Group) -> list[str]:
     if after.memory_peak > after.limits["memory"]:
         found.append(f"it held {after.memory_peak} bytes of memory, above {after.limits['memory']}")
     return found
-
-
-def host() -> dict[str, str]:
-    """The machine, for the report."""
-    return {"kernel": platform.release(), "machine": platform.machine()}
 
 
 def write_json(results: Sequence[Result], path: Path) -> None:

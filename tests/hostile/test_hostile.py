@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.hostile import report
 from tests.hostile.conftest import Suite
 from tests.hostile.program import TIERS, Program, every_program
-from tests.hostile.runner import Tail
+from tests.hostile.runner import Result, Tail
 
 PROGRAMS = every_program()
 
@@ -40,3 +41,26 @@ def test_a_secret_is_found_in_whatever_pieces_it_comes() -> None:
         assert not tail.leaked
         tail.add(piece)
     assert tail.leaked
+
+
+def test_the_report_obeys_nothing_that_a_guest_wrote() -> None:
+    [program] = [one for one in PROGRAMS if one.name == "escape/kexec"]
+    hostile = "<script>alert(1)</script>\x1b[2J"
+    result = Result(program.name, "gvisor", "denied", hostile, ("denied",), hostile, output=hostile)
+    text = report.html([program], [result], 1.0)
+    assert "<script" not in text
+    assert "\x1b" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_harm_is_told_first() -> None:
+    [program] = [one for one in PROGRAMS if one.name == "escape/kexec"]
+    result = Result(program.name, "gvisor", "escaped", "", ("denied",), harm=("the host's clock was set",))
+    text = report.html([program], [result], 1.0)
+    assert "No program left its sandbox" not in text
+    assert "the host&#x27;s clock was set" in text
+    assert not result.as_expected
+
+
+def test_every_category_has_a_heading() -> None:
+    assert {program.category for program in PROGRAMS} == set(report.CATEGORIES)

@@ -225,9 +225,15 @@ class Witness:
             found.append("a process of the host was killed")
         if problem := await self.neighbours[tier].answered(since):
             found.append(problem)
-        if (await self._api.get("/readyz")).status_code != 200:
+        if not await self._ready():
             found.append("the server is not ready")
         return found
+
+    async def _ready(self) -> bool:
+        try:
+            return (await self._api.get("/readyz")).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     async def _strays(self) -> list[str]:
         """Processes of sandboxes outside of every sandbox's group, seen twice."""
