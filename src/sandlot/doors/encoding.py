@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
@@ -23,8 +23,8 @@ def to_json(value: Any) -> bytes:
         return json.dumps(msgspec.to_builtins(value, enc_hook=str)).encode()
 
 
-class Json(Response):
-    media_type = "application/json"
+class Json(JSONResponse):
+    """A subclass of the framework's, which describes what routes answer with for no other class."""
 
     def render(self, content: Any) -> bytes:
         # With a newline, so that in a terminal the prompt does not follow the last brace.

@@ -70,3 +70,16 @@ def test_streams_show_their_lines(schema: dict[str, Any]) -> None:
         "post /v1/sandboxes/{sandbox_id}/code",
         "get /v1/sandboxes/{sandbox_id}/files/watch",
     ]
+
+
+def test_answers_in_json_have_a_shape(schema: dict[str, Any]) -> None:
+    for name, operation in operations(schema):
+        for status, answer in operation["responses"].items():
+            if (shape := answer.get("content", {}).get("application/json")) is not None:
+                assert "$ref" in shape["schema"], (name, status)
+
+
+def test_whoever_sends_a_body_learns_what_may_be_wrong_with_it(schema: dict[str, Any]) -> None:
+    for name, operation in operations(schema):
+        if "requestBody" in operation:
+            assert {"408", "413"} <= operation["responses"].keys(), name

@@ -119,7 +119,7 @@ async def close_stdin(request: Request, sandbox_id: SandboxId, command_id: Comma
     await live.close_stdin(command_id)
 
 
-@router.post("/{command_id}/signal", status_code=204, responses=failures(*IN_SANDBOX))
+@router.post("/{command_id}/signal", status_code=204, responses=failures(*IN_SANDBOX, 409))
 async def send_signal(
     request: Request, sandbox_id: SandboxId, command_id: CommandId, body: SignalBody
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from sandlot.doors.native import events
+from sandlot.doors.native.described import failures
 
 INTRODUCTION: Final = """
 Sandboxes for code that nobody has read: make one, run commands and code in it, move files, open terminals.
@@ -26,6 +27,9 @@ _SCHEMES: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer"},
 }
 
+_OF_BODIES: Final = (408, 413)
+"""How any route with a body may fail before it is the route's turn."""
+
 
 def describe(schema: dict[str, Any]) -> None:
     """Complete ``schema``, the application's OpenAPI document, in place."""
@@ -43,7 +47,18 @@ def describe(schema: dict[str, Any]) -> None:
 
 
 def _correct(operation: dict[str, Any]) -> None:
-    """FastAPI announces its own answer to a bad value; ours is a 400."""
+    """FastAPI announces its own answer to a bad value, where ours is a 400, and JSON beside every stream."""
     answer = operation["responses"].get("422", {})
     if "HTTPValidationError" in str(answer.get("content")):
         del operation["responses"]["422"]
+    for answer in operation["responses"].values():
+        if answer.get("content", {}).get("application/json") == {"schema": {}}:
+            del answer["content"]["application/json"]
+    if "requestBody" in operation:
+        for status in _OF_BODIES:
+            operation["responses"].setdefault(str(status), _failure(status))
+
+
+def _failure(status: int) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}
+    return {"description": failures(status)[status]["description"], "content": content}
