@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from starlette.responses import Response
+from starlette.routing import Route
 
 from sandlot import __version__
 from sandlot.doors import native
-from sandlot.doors.encoding import Json
+from sandlot.doors.encoding import Json, to_json
 from sandlot.doors.streaming import Streams
 from sandlot.errors import PermissionDenied
 from sandlot.server.backend import Backend, Phase
@@ -65,6 +67,13 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     # No part of the API: for Prometheus, and for whoever runs the server.
     app.get("/metrics", include_in_schema=False)(metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    # Before the framework's own route, which would encode the whole again for everyone who asks, key or none.
+    described = cache(lambda: to_json(app.openapi()))
+
+    async def description(_: Request) -> Response:
+        return Response(described(), media_type="application/json")
+
+    app.router.routes.insert(0, Route("/openapi.json", description))
     return app
 
 

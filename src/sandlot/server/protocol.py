@@ -41,6 +41,7 @@ class GuardedHttp(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
     _in_head = True
+    _in_body = False
     _head_bytes = 0
     _upgraded = False
     _on_enough: Callable[[], None] | None = None
@@ -90,8 +91,13 @@ class GuardedHttp(HttpToolsProtocol):
         if len(self.headers) > self.max_headers:
             self._stop_parsing(self._refuse_head)
 
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._in_body = True
         self.others.work(self)
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -106,8 +112,12 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._is_serving() and not self.transport.is_closing():
-            self.others.rest(self)
+        if self._is_serving() or self.transport.is_closing():
+            return
+        self.others.rest(self)
+        if self._in_body:
+            self._unset_keepalive_if_required()
+            self._arm_head_timer()
 
     def give_way(self) -> None:
         if self._is_serving() or self.transport.get_write_buffer_size() > 0:

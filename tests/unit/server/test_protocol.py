@@ -160,7 +160,9 @@ async def test_of_too_many_pipelined_requests_the_first_are_answered() -> None:
     assert answers.count(b"connection: close") == 1
 
 
-@pytest.mark.parametrize("more", [b"\r\n", b"z"], ids=["an empty line", "more of the body"])
+@pytest.mark.parametrize(
+    "more", [b"\r\n", b"z", b""], ids=["an empty line", "more of the body", "half a body"]
+)
 async def test_what_is_no_request_keeps_no_connection_open(more: bytes) -> None:
     async with connected(hello, header_timeout_s=0.2) as client:
         length = 0 if more == b"\r\n" else 1000
