@@ -26,16 +26,18 @@ Wait = Callable[[], Awaitable[None]]
 
 
 async def end_process_at(
-    cgroup: Cgroup, limit_bytes: int, end: Callable[[MemoryUse], Awaitable[None]]
+    cgroup: Cgroup, limit_bytes: int, end: Callable[[MemoryUse], Awaitable[None]], awake: Wait
 ) -> None:
     """Call ``end`` whenever the group holds ``limit_bytes``; runs until the group is gone.
 
-    It sleeps while the group is small, and otherwise looks as often as the group could grow to the limit.
+    It sleeps while the group is small and while it is not ``awake``, and otherwise looks as often as the
+    group could grow to the limit.
     """
     limit = int(limit_bytes * _V2_REACHED_PART) if cgroup.is_v2 else limit_bytes
     try:
         with _alarm(cgroup, int(limit * _ALARM_PART)) as alarm:
             while True:
+                await awake()
                 use = await asyncio.to_thread(cgroup.memory)
                 if use.held_bytes >= limit:
                     await end(use)
@@ -48,13 +50,15 @@ async def end_process_at(
         return
 
 
-async def end_all_at(cgroup: Cgroup, tasks: int, end: Callable[[], Awaitable[None]]) -> None:
-    """Call ``end`` whenever the group has that many tasks; runs until the group is gone.
+async def end_all_at(cgroup: Cgroup, tasks: int, end: Callable[[], Awaitable[None]], awake: Wait) -> None:
+    """Call ``end`` whenever the group has that many tasks; runs until the group is gone. What is not
+    ``awake`` makes none.
 
     One read of a few bytes that never waits for a disk, so it stays on the loop.
     """
     try:
         while True:
+            await awake()
             if cgroup.tasks() >= tasks:
                 await end()
             await asyncio.sleep(_COUNT_EVERY_S)

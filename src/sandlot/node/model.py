@@ -52,7 +52,8 @@ class NodeSettings:
 
     ``network_allow`` are private networks (CIDR) that sandboxes with internet may reach all the same.
     ``host_reserve_bytes`` of the data folder's file system are never promised to a sandbox.
-    ``runsc_platform`` is gVisor's: ``systrap``, ``ptrace`` or ``kvm``.
+    ``runsc_platform`` is gVisor's: ``systrap``, ``ptrace`` or ``kvm``. A sandbox that has had nothing to run
+    for ``freeze_idle_after_s`` seconds is frozen until the next call; 0 is never.
     """
 
     data_dir: Path
@@ -64,6 +65,7 @@ class NodeSettings:
     host_reserve_bytes: int = GIB
     runsc_platform: str = "systrap"
     start_timeout_s: float = 30.0
+    freeze_idle_after_s: float = 1.0
 
     @property
     def instance(self) -> str:

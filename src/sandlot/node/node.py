@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from sandlot.errors import (
     SandlotError,
     TierUnavailable,
 )
+from sandlot.log_context import about
 from sandlot.network import NetworkPolicy, NetworkPool, NetworkSlot
 from sandlot.node import bundle, mounts, rootfs
-from sandlot.node.cgroups import CgroupLayout, CgroupTree, Limits
+from sandlot.node.agent import GuestAgent
+from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree, Limits
 from sandlot.node.disks import DiskPool, DiskSlot
 from sandlot.node.drivers.base import Driver, Launch
 from sandlot.node.host import agent_binary, driver_for, probe_host
@@ -33,11 +35,17 @@ from sandlot.node.model import HostReport, Leftover, NodeSettings, SandboxSpec, 
 from sandlot.node.processes import is_alive, reap
 from sandlot.node.records import Record, Records, changed
 from sandlot.node.sandbox import NodeSandbox, Parts, connect
+from sandlot.node.usage import Usage, measure
+from sandlot.tally import Durations, Stock
 
 log = structlog.get_logger(__name__)
 
 CONNECT_S = 5.0
 ADOPT_CONNECT_S = 10.0
+PHASES = Durations("tier", "phase")
+"""Of making a sandbox: ``prepare`` (disk, network, root file system), ``start`` (the runtime), ``connect``
+(to the agent).
+"""
 _CLEAN_AGAIN_S = (0.5, 2.0, 10.0)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
@@ -148,12 +156,13 @@ class Node:
             raise NotFound(f"sandbox {id} no longer runs")
         slot = await self._network.adopt(record.network, NetworkPolicy(internet=record.internet))
         disk = self._disks.find(record.disk, record.disk_bytes)
+        await asyncio.to_thread(_thaw, group)
         try:
             agent = await connect(slot.guest_ip, record.secret, ADOPT_CONNECT_S)
         except SandlotError as error:
             raise NotFound(f"sandbox {id} runs, but {error.message}") from error
-        parts = Parts(record.main, group, disk, slot, record.limits)
-        return self._enter(NodeSandbox(record, parts, self._network, agent))
+        parts = Parts(record.main, group, disk, slot, record.limits, self.settings.freeze_idle_after_s)
+        return self._enter(record, parts, agent)
 
     async def destroy(self, id: str) -> None:
         """End it, whatever state it is in; idempotent. Returns when nothing of it runs; cleaning goes on.
@@ -181,6 +190,14 @@ class Node:
             *(Leftover("disk slot", name) for name in await self._disks.sweep(disks)),
         ]
 
+    def usage(self, ids: Iterable[str]) -> dict[str, Usage]:
+        """What these use, by id; those that are gone are missing. Blocks, and wakes none of them."""
+        return measure([self._sandboxes[id] for id in ids if id in self._sandboxes])
+
+    def stocks(self) -> dict[str, Stock]:
+        """What is made ahead, by kind."""
+        return {"network": self._network.stock(), "disk": self._disks.stock()}
+
     async def drain(self) -> None:
         """Wait for all cleaning that goes on in the background."""
         while tasks := [*self._ending.values(), *self._cleaning.values()]:
@@ -200,19 +217,22 @@ class Node:
             internet=spec.network.internet,
         )
         self._records.write(record)
-        disk, userns = await self._disks.claim(spec.disk_bytes)
-        try:
-            record = self._note(record, disk=disk.name)
-            network = await self._network.claim(spec.network)
-            record = self._note(record, network=network.name)
-            launch = await asyncio.to_thread(self._prepare, spec, record, limits, disk, userns, network)
-        finally:
-            os.close(userns)
-        main = await driver.start(launch)
+        with PHASES.timed(spec.tier, "prepare"):
+            disk, userns = await self._disks.claim(spec.disk_bytes)
+            try:
+                record = self._note(record, disk=disk.name)
+                network = await self._network.claim(spec.network)
+                record = self._note(record, network=network.name)
+                launch = await asyncio.to_thread(self._prepare, spec, record, limits, disk, userns, network)
+            finally:
+                os.close(userns)
+        with PHASES.timed(spec.tier, "start"):
+            main = await driver.start(launch)
         record = self._note(record, main=main)
-        agent = await connect(network.guest_ip, record.secret, CONNECT_S)
-        parts = Parts(main, launch.cgroup, disk, network, limits)
-        return self._enter(NodeSandbox(record, parts, self._network, agent))
+        with PHASES.timed(spec.tier, "connect"):
+            agent = await connect(network.guest_ip, record.secret, CONNECT_S)
+        parts = Parts(main, launch.cgroup, disk, network, limits, self.settings.freeze_idle_after_s)
+        return self._enter(record, parts, agent)
 
     def _note(self, record: Record, **changes: Any) -> Record:
         record = changed(record, **changes)
@@ -240,7 +260,9 @@ class Node:
         (folder / "config.json").write_text(json.dumps(content))
         return Launch(spec.id, folder, network.netns, group, spec, self.settings.start_timeout_s)
 
-    def _enter(self, sandbox: NodeSandbox) -> NodeSandbox:
+    def _enter(self, record: Record, parts: Parts, agent: GuestAgent) -> NodeSandbox:
+        # It watches itself for as long as it lives, which is no part of the request that made it.
+        sandbox = about(record.id).run(NodeSandbox, record, parts, self._network, agent)
         self._sandboxes[sandbox.id] = sandbox
         return sandbox
 
@@ -326,3 +348,10 @@ class Node:
         task = asyncio.create_task(work, name=f"end {id}")
         task.add_done_callback(lambda _: shelf.pop(id, None))
         return task
+
+
+def _thaw(group: Cgroup) -> None:
+    """An earlier server may have left it frozen."""
+    if group.can_freeze:
+        with contextlib.suppress(FileNotFoundError):
+            group.thaw()

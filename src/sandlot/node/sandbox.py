@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ import structlog
 from sandlot.errors import NotFound, SandlotError, Unavailable
 from sandlot.network import NetworkPool, NetworkSlot
 from sandlot.node.agent import GuestAgent
+from sandlot.node.agent.activity import unnoticed
 from sandlot.node.bundle import AGENT_PORT
 from sandlot.node.cgroups import Cgroup, Limits, MemoryUse
 from sandlot.node.disks import DiskSlot
 from sandlot.node.drivers.base import Started
+from sandlot.node.freezer import Freezer
 from sandlot.node.guards import count_kernel_kills, end_all_at, end_process_at
 from sandlot.node.model import OomEvent, Stats
 from sandlot.node.patience import Patience
@@ -42,6 +44,7 @@ class Parts:
     disk: DiskSlot
     network: NetworkSlot
     limits: Limits
+    freeze_after_s: float
 
 
 async def connect(address: str, secret: str, deadline_s: float) -> GuestAgent:
@@ -59,7 +62,9 @@ async def connect(address: str, secret: str, deadline_s: float) -> GuestAgent:
 
 
 class NodeSandbox:
-    """Made by `Node`. Keeps one connection to the agent up and notices the sandbox's end."""
+    """Made by `Node`. Keeps one connection to the agent up, notices the sandbox's end, and lets it stand
+    still while it has nothing to run.
+    """
 
     def __init__(self, record: Record, parts: Parts, network: NetworkPool, agent: GuestAgent) -> None:
         self.id = record.id
@@ -69,6 +74,12 @@ class NodeSandbox:
         self._record = record
         self._network = network
         self._agent: GuestAgent | None = agent
+        self._waiting: Callable[[], Awaitable[Sequence[int]]] = _nobody_waits
+        self._processes = 0  # as last told
+        self._freezer = Freezer(
+            parts.cgroup, self._has_nothing_to_run, parts.freeze_after_s if parts.cgroup.can_freeze else 0
+        )
+        agent.report_to(self._freezer)
         self._dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ooms: deque[OomEvent] = deque(maxlen=_OOM_EVENTS_KEPT)
         self._oom_news = asyncio.Event()
@@ -79,9 +90,13 @@ class NodeSandbox:
         self._own(count_kernel_kills(parts.cgroup, self._kernel_killed), "kernel out-of-memory kills")
         limits = parts.limits
         if limits.memory_high_bytes < limits.memory_max_bytes:
-            self._own(end_process_at(parts.cgroup, limits.memory_high_bytes, self._out_of_memory), "memory")
+            watch = end_process_at(
+                parts.cgroup, limits.memory_high_bytes, self._out_of_memory, self._freezer.awake
+            )
+            self._own(watch, "memory")
         if limits.tasks_high < limits.tasks_max:
-            self._own(end_all_at(parts.cgroup, limits.tasks_high, self._out_of_tasks), "processes")
+            watch = end_all_at(parts.cgroup, limits.tasks_high, self._out_of_tasks, self._freezer.awake)
+            self._own(watch, "processes")
 
     @property
     def agent(self) -> GuestAgent:
@@ -91,6 +106,22 @@ class NodeSandbox:
         if self._agent is None:
             raise Unavailable(f"the connection into sandbox {self.id} was lost and is being made again")
         return self._agent
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still, having nothing to run. Any call wakes it."""
+        return self._freezer.frozen
+
+    @property
+    def thaws(self) -> int:
+        """How often a call has found it frozen."""
+        return self._freezer.thaws
+
+    def heed(self, waiting: Callable[[], Awaitable[Sequence[int]]]) -> None:
+        """Every process keeps it awake but those of which ``waiting`` says, by the agent's ids, that they
+        only wait for a call.
+        """
+        self._waiting = waiting
 
     async def wait_dead(self) -> str:
         """Why it ended, once it has."""
@@ -107,13 +138,15 @@ class NodeSandbox:
             await self._oom_news.wait()
 
     async def stats(self) -> Stats:
-        """Raises Unavailable, and NotFound after the end."""
+        """Neither wakes it nor keeps it awake. Raises Unavailable, and NotFound after the end."""
         agent = self.agent
         try:
             cpu, memory, disk = await asyncio.to_thread(self._measure)
         except FileNotFoundError as error:
             raise NotFound(f"sandbox {self.id} has ended") from error
-        guest = await agent.stats()
+        if not self.frozen:
+            with unnoticed():
+                self._processes = (await agent.stats()).processes
         rx, tx = await self._network.counters(self.parts.network)
         return Stats(
             cpu_seconds=cpu,
@@ -123,7 +156,7 @@ class NodeSandbox:
             disk_limit_bytes=self._record.disk_bytes,
             rx_bytes=rx,
             tx_bytes=tx,
-            processes=guest.processes,
+            processes=self._processes,
         )
 
     async def close(self, reason: str | None = None) -> None:
@@ -135,6 +168,7 @@ class NodeSandbox:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._tasks.clear()
+        await self._freezer.close()
         if self._agent is not None:
             agent, self._agent = self._agent, None
             await agent.close()
@@ -165,10 +199,20 @@ class NodeSandbox:
                 return
             await asyncio.sleep(pause)
             try:
-                self._agent = await connect(self.address, self._record.secret, RECONNECT_S)
+                with self._freezer.hold():
+                    self._agent = await connect(self.address, self._record.secret, RECONNECT_S)
+                self._agent.report_to(self._freezer)
             except Unavailable as error:
                 self._die(f"its runtime runs, but {error.message}")
                 return
+
+    async def _has_nothing_to_run(self) -> bool:
+        waiting = await self._waiting()
+        if (agent := self._agent) is None:
+            return False
+        answer = await agent.activity(waiting)
+        self._processes = answer.processes
+        return answer.idle
 
     def _die(self, reason: str) -> None:
         if not self._dead.done():
@@ -208,6 +252,10 @@ class NodeSandbox:
             OomEvent(reason, held_bytes or self._record.memory_bytes, self._record.memory_bytes)
         )
         self._oom_news.set()
+
+
+async def _nobody_waits() -> Sequence[int]:
+    return ()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

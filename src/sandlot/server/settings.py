@@ -71,6 +71,7 @@ class Settings(BaseModel):
     host_reserve_mib: int = Field(NodeSettings.host_reserve_bytes // MIB, ge=0)
     host_reserve_memory_mib: int = Field(_DEFAULTS.host_reserve_memory_mib, ge=0)
     runsc_platform: Literal["systrap", "ptrace", "kvm"] = "systrap"
+    freeze_idle_after_s: float = Field(NodeSettings.freeze_idle_after_s, ge=0)
 
     max_connections: int = Field(4096, ge=8)
     max_body_kib: int = Field(1024, ge=1)
@@ -125,6 +126,7 @@ class Settings(BaseModel):
             default_disk_bytes=self.default_disk_mib * MIB,
             host_reserve_bytes=self.host_reserve_mib * MIB,
             runsc_platform=self.runsc_platform,
+            freeze_idle_after_s=self.freeze_idle_after_s,
         )
 
 

@@ -32,6 +32,10 @@ class FakeGroup(Cgroup):
         return self._tasks.pop(0)
 
 
+async def awake() -> None:
+    """It always is."""
+
+
 @pytest.mark.parametrize(
     ("held", "ended"),
     [([800, 900, 950], []), ([800, 980, 800], [980]), ([1000, 1000, 750], [1000, 1000])],
@@ -44,7 +48,7 @@ async def test_a_process_ends_when_the_limit_is_reached(
     async def end(use: MemoryUse) -> None:
         found.append(use.held_bytes)
 
-    await asyncio.wait_for(end_process_at(FakeGroup(tmp_path, held, []), 1000, end), 10)
+    await asyncio.wait_for(end_process_at(FakeGroup(tmp_path, held, []), 1000, end, awake), 10)
     assert found == ended
 
 
@@ -56,7 +60,7 @@ async def test_cache_alone_ends_nothing(tmp_path: Path) -> None:
     async def end(use: MemoryUse) -> None:
         raise AssertionError("cache is the kernel's to take back")
 
-    await asyncio.wait_for(end_process_at(Cached(tmp_path, [10, 10], []), 1000, end), 10)
+    await asyncio.wait_for(end_process_at(Cached(tmp_path, [10, 10], []), 1000, end, awake), 10)
 
 
 async def test_a_fork_bomb_is_ended_as_often_as_it_comes_back(tmp_path: Path) -> None:
@@ -65,5 +69,5 @@ async def test_a_fork_bomb_is_ended_as_often_as_it_comes_back(tmp_path: Path) ->
     async def end() -> None:
         ended.append(1)
 
-    await asyncio.wait_for(end_all_at(FakeGroup(tmp_path, [], [50, 120, 30, 100]), 100, end), 10)
+    await asyncio.wait_for(end_all_at(FakeGroup(tmp_path, [], [50, 120, 30, 100]), 100, end, awake), 10)
     assert len(ended) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -113,6 +114,13 @@ class Interpreter:
     async def interrupt(self, id: str) -> None:
         """KeyboardInterrupt in what runs; variables stay. Nothing runs: nothing happens. Raises NotFound."""
         await self._session(id).interrupt()
+
+    async def waiting(self) -> list[int]:
+        """The processes of those kernels that only wait for a run, and have left nothing behind that goes on
+        by itself.
+        """
+        answers = await asyncio.gather(*(session.waiting() for session in self._sessions.values()))
+        return [id for id in answers if id is not None]
 
     async def recover(self) -> None:
         """Take over the kernels that an earlier server left in the sandbox. What they run is interrupted."""

@@ -6,12 +6,20 @@ import asyncio
 import secrets
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 from sandlot.core.interpreter import protocol
 from sandlot.core.interpreter.lines import Lines
-from sandlot.core.interpreter.protocol import AnyFrame, ContextSettings, Pong, Ready
+from sandlot.core.interpreter.protocol import (
+    Activity,
+    AnyFrame,
+    ContextSettings,
+    DoneFrame,
+    Invalid,
+    Pong,
+    Ready,
+)
 from sandlot.core.interpreter.spawner import KernelProcess, Spawner
 from sandlot.errors import Conflict, GuestError, NotFound, Unavailable
 from sandlot.node.agent import Exit, Output, SpawnSpec
@@ -37,9 +45,12 @@ class Kernel:
     """Not for several tasks at once, but for ``interrupt`` and ``kill``."""
 
     def __init__(self, spawner: Callable[[], Spawner], process: KernelProcess) -> None:
+        self.id = process.id
         self._spawner = spawner
-        self._process = process
-        self._id = process.id
+        self._awaited = False
+        self._listen(process)
+        self._question: str | None = None  # about its activity, not answered yet
+        self._cannot_tell = False
         self._lines = Lines(protocol.LINE_LIMIT)
         self._complete: deque[bytes] = deque()
         self._stdout_at: int | None = None
@@ -93,7 +104,7 @@ class Kernel:
         """Raises KernelGone, GuestError when it does not read, Unavailable when it may have got it or not."""
         try:
             async with asyncio.timeout(SEND_S):
-                await self._spawner().write_stdin(self._id, line)
+                await self._spawner().write_stdin(self.id, line)
         except (Conflict, NotFound):
             raise await self._last_words() from None
         except TimeoutError:
@@ -104,8 +115,39 @@ class Kernel:
 
         Raises KernelGone, GuestError for what is no event, Unavailable when the guest agent stays away.
         """
-        line = await self._line()
-        return protocol.decode(line), len(line)
+        while True:
+            frame, size = await self._next()
+            if self._is_answer(frame):
+                continue  # later than was waited for
+            if isinstance(frame, DoneFrame):
+                self._question = None  # never arrived, or it would have been answered before
+            return frame, size
+
+    async def is_waiting(self) -> bool:
+        """Whether it only waits for us: nothing that its code left behind goes on by itself.
+
+        May be cancelled: the answer is then taken for what it is whenever it comes. Raises as receive does.
+        """
+        if self._cannot_tell:
+            return False
+        if self._question is None:
+            self._question = secrets.token_hex(8)
+            await self.send(protocol.activity(self._question))
+        frame, _ = await self._next()
+        if not self._is_answer(frame):
+            raise GuestError(f"the kernel sent {type(frame).__name__} while nothing ran")
+        return isinstance(frame, Activity) and not frame.reasons
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """It runs something inside. Else that somebody listens is no reason for the sandbox to stay awake."""
+        self._awaited = True
+        self._process.let_sleep(False)
+        try:
+            yield
+        finally:
+            self._awaited = False
+            self._process.let_sleep(True)
 
     async def resync(self) -> Pong:
         """Find the place again after not knowing what it has read and said: skip all until it answers this.
@@ -115,8 +157,9 @@ class Kernel:
         await self.detach()
         self._lines, self._stdout_at = Lines(protocol.LINE_LIMIT), None
         self._complete.clear()
+        self._question = None
         try:
-            self._process = await self._spawner().attach(self._id)
+            self._listen(await self._spawner().attach(self.id))
         except NotFound:
             raise KernelGone("is gone", "") from None
         id = secrets.token_hex(8)
@@ -132,12 +175,12 @@ class Kernel:
     async def interrupt(self, *, group: bool) -> None:
         """SIGINT to the kernel; with ``group`` also to the children of its code. One that is gone is left."""
         with suppress(Conflict, NotFound):
-            await self._spawner().signal(self._id, signal.SIGINT, group=group)
+            await self._spawner().signal(self.id, signal.SIGINT, group=group)
 
     async def kill(self) -> None:
         """End it and its children. Idempotent. Raises Unavailable."""
         with suppress(Conflict, NotFound):
-            await self._spawner().signal(self._id, signal.SIGKILL, group=True)
+            await self._spawner().signal(self.id, signal.SIGKILL, group=True)
 
     async def bury(self) -> None:
         """Kill it and read until its end."""
@@ -153,6 +196,25 @@ class Kernel:
     async def detach(self) -> None:
         """Stop listening; the kernel goes on."""
         await self._process.close()
+
+    def _listen(self, process: KernelProcess) -> None:
+        process.let_sleep(not self._awaited)
+        self._process = process
+
+    async def _next(self) -> tuple[AnyFrame, int]:
+        line = await self._line()
+        return protocol.decode(line), len(line)
+
+    def _is_answer(self, frame: AnyFrame) -> bool:
+        """To the question about its activity. A kernel of an older template does not know the question."""
+        if self._question is None:
+            return False
+        unknown = isinstance(frame, Invalid)
+        if not unknown and not (isinstance(frame, Activity) and frame.id == self._question):
+            return False
+        self._question = None
+        self._cannot_tell = unknown
+        return True
 
     async def _greet(self, settings: ContextSettings) -> None:
         id = secrets.token_hex(8)
@@ -211,9 +273,10 @@ class Kernel:
             async with asyncio.timeout(RECONNECT_S):
                 while True:
                     with suppress(Unavailable):
-                        self._process = await self._spawner().attach(
-                            self._id, stdout_from=self._stdout_at, stderr_from=None
+                        process = await self._spawner().attach(
+                            self.id, stdout_from=self._stdout_at, stderr_from=None
                         )
+                        self._listen(process)
                         return
                     await asyncio.sleep(_RECONNECT_EVERY_S)
         except TimeoutError:

@@ -48,6 +48,13 @@ class Pong(Frame, tag="pong"):
     context: msgspec.Raw = _NOTHING
 
 
+class Activity(Frame, tag="activity"):
+    """``reasons`` say what user code has left behind that goes on by itself; none: it only waits for us."""
+
+    id: str
+    reasons: list[str]
+
+
 class Invalid(Frame, tag="invalid"):
     message: str
 
@@ -93,7 +100,7 @@ class DoneFrame(Frame, tag="done"):
 
 
 RunFrame = StdoutFrame | StderrFrame | ResultFrame | ErrorFrame | DoneFrame
-AnyFrame = Ready | Pong | Invalid | RunFrame
+AnyFrame = Ready | Pong | Activity | Invalid | RunFrame
 
 _frames: msgspec.json.Decoder[AnyFrame] = msgspec.json.Decoder(AnyFrame)
 _settings = msgspec.json.Decoder(ContextSettings)
@@ -154,6 +161,10 @@ def hello(id: str, settings: ContextSettings) -> bytes:
 
 def ping(id: str) -> bytes:
     return _line({"op": "ping", "id": id})
+
+
+def activity(id: str) -> bytes:
+    return _line({"op": "activity", "id": id})
 
 
 def run(id: str, code: str, env: Mapping[str, str]) -> bytes:

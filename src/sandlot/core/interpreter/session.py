@@ -26,6 +26,8 @@ from sandlot.errors import DeadlineExceeded, GuestError, LimitExceeded, NotFound
 
 _ANSWER_S = 0.5
 """How long a kernel that is taken over may be busy before it is interrupted."""
+_TELL_S = 1.0
+"""How long a kernel that is asked what it has to do holds up whoever wants to run something meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,25 @@ class Session:
             if kernel is not None:
                 await kernel.bury()
 
+    async def waiting(self) -> int | None:
+        """The id of its kernel's process, where that only waits for a run; None where it does not say so."""
+        if self._turn.locked():
+            return None
+        async with self._turn:
+            kernel = self._kernel
+            if kernel is None or self._lost_track:
+                return None
+            try:
+                async with asyncio.timeout(_TELL_S):
+                    return kernel.id if await kernel.is_waiting() else None
+            except KernelGone as gone:
+                self._forget(gone)
+            except GuestError:
+                self._lost_track = True
+            except (SandlotError, TimeoutError):
+                pass  # it is at work, or cannot be asked
+            return None
+
     def adopt(self, kernel: Kernel) -> None:
         """Take over a kernel that an earlier server started; what it runs has no listener, and is ended."""
         self._kernel, self._lost_track = kernel, True
@@ -213,7 +234,8 @@ class Session:
         try:
             kernel = await self._begin(run)
             if kernel is not None:
-                await self._follow(run, kernel)
+                with kernel.awaited():
+                    await self._follow(run, kernel)
         except KernelGone as gone:
             await self._bury(run, gone)
         except GuestError as error:

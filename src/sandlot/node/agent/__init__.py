@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sandlot.node.agent.client import GuestAgent
 from sandlot.node.agent.files import Watch
+from sandlot.node.agent.link import FAULTS
 from sandlot.node.agent.model import (
     Exit,
     FileInfo,
     FileKind,
+    GuestActivity,
     GuestStats,
     Output,
     ProcessInfo,
@@ -20,9 +22,11 @@ from sandlot.node.agent.port import PortStream
 from sandlot.node.agent.process import Process
 
 __all__ = [
+    "FAULTS",
     "Exit",
     "FileInfo",
     "FileKind",
+    "GuestActivity",
     "GuestAgent",
     "GuestStats",
     "Output",

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from sandlot.errors import DeadlineExceeded, GuestError
 from sandlot.node.agent.frames import FrameType
-from sandlot.node.agent.link import Channel, Link
+from sandlot.node.agent.link import FAULTS, Channel, Link
 from sandlot.node.agent.wire import Reader
 
 CALL_TIMEOUT = 30.0
@@ -44,6 +44,7 @@ class Caller:
             async with asyncio.timeout(timeout):
                 yield
         except TimeoutError:
+            FAULTS.add("timeout")
             raise DeadlineExceeded(f"the guest agent did not answer in {timeout:g} s") from None
 
     @contextmanager

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from sandlot.errors import DeadlineExceeded, GuestError, SandlotError, Unavailable
+from sandlot.node.agent.activity import Activity
 from sandlot.node.agent.calls import CALL_TIMEOUT
 from sandlot.node.agent.files import GuestFiles
-from sandlot.node.agent.frames import PROTOCOL_VERSION, FrameType
+from sandlot.node.agent.frames import OLDEST_VERSION, PROTOCOL_VERSION, FrameType
 from sandlot.node.agent.link import Link
-from sandlot.node.agent.model import GuestStats, ProcessInfo, SpawnSpec
+from sandlot.node.agent.model import GuestActivity, GuestStats, ProcessInfo, SpawnSpec
 from sandlot.node.agent.port import PortStream
 from sandlot.node.agent.process import Process, encode_spawn, read_info
 from sandlot.node.agent.wire import Reader, Writer
@@ -31,8 +33,9 @@ class GuestAgent(GuestFiles):
     in time, and GuestError when it answers nonsense, which closes the connection.
     """
 
-    def __init__(self, link: Link, nonce: int, clock: float) -> None:
+    def __init__(self, link: Link, version: int, nonce: int, clock: float) -> None:
         super().__init__(link)
+        self._version = version
         self.nonce = nonce
         """Tells whether process ids known from an earlier connection are this agent's."""
         self.connected_clock = clock
@@ -53,7 +56,7 @@ class GuestAgent(GuestFiles):
                 reader = Reader(await link.hello(secret))
             version, nonce, clock = reader.u16(), reader.u64(), reader.u64()
             reader.end()
-            if version != PROTOCOL_VERSION:
+            if not OLDEST_VERSION <= version <= PROTOCOL_VERSION:
                 raise GuestError(f"the guest agent speaks version {version}, not {PROTOCOL_VERSION}")
         except TimeoutError:
             if link is not None:
@@ -66,7 +69,11 @@ class GuestAgent(GuestFiles):
             if link is not None:
                 link.fail(error if isinstance(error, SandlotError) else Unavailable("closed"))
             raise
-        return cls(link, nonce, clock / 1e6)
+        return cls(link, version, nonce, clock / 1e6)
+
+    def report_to(self, activity: Activity) -> None:
+        """Tell it from now on of every call. To be called before the first one."""
+        self._link.activity = activity
 
     async def close(self) -> None:
         """Close the connection; pending calls raise Unavailable. Processes in the guest go on. Idempotent."""
@@ -183,6 +190,20 @@ class GuestAgent(GuestFiles):
                 uptime=reader.u64() / 1e3,
                 time=reader.u64() / 1e6,
             )
+
+    async def activity(self, waiting: Sequence[int]) -> GuestActivity:
+        """What it has to run, leaving out the processes ``waiting`` (by id), but not their children.
+
+        Raises Unavailable where an older agent cannot tell.
+        """
+        if self._version < 2:
+            raise Unavailable("this sandbox has an agent of before, which cannot tell what it has to run")
+        writer = Writer().u32(len(waiting))
+        for id in waiting:
+            writer.u32(id)
+        reader = await self._call(FrameType.ACTIVITY, writer.done())
+        with self._distrusting():
+            return GuestActivity(processes=reader.u32(), reason=reader.text())
 
     # ---- ports ----
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from sandlot.errors import GuestError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+OLDEST_VERSION = 1
+"""Of agents that an earlier server started: 2 only added ACTIVITY."""
 HEADER = struct.Struct("<IBBHI")
 MAX_PAYLOAD = 256 * 1024
 INITIAL_CREDIT = 64 * 1024
@@ -44,6 +46,7 @@ class FrameType(IntEnum):
     OOM_KILL = 0x26
     STATS = 0x27
     DIAL = 0x28
+    ACTIVITY = 0x29
     STAT = 0x30
     LIST = 0x31
     READ = 0x32

@@ -19,11 +19,13 @@ from sandlot.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sandlot.node.agent.activity import Activity, is_noticed
 from sandlot.node.agent.frames import (
     CHARGED,
     INITIAL_CREDIT,
     MAX_PAYLOAD,
     MINIMUM_CHARGE,
+    OLDEST_VERSION,
     PROTOCOL_VERSION,
     Frame,
     FrameDecoder,
@@ -33,7 +35,12 @@ from sandlot.node.agent.frames import (
     header,
 )
 from sandlot.node.agent.wire import Reader, Writer
+from sandlot.tally import Counts
 
+FAULTS = Counts("kind")
+"""Of guest agents: ``protocol`` (nonsense), ``lost`` (the connection broke), ``silent`` (nothing came for too
+long), ``timeout`` (one call was not answered in time).
+"""
 MAX_CHANNELS = 1024
 MAX_DROPPED = 4096
 MAX_CREDIT = 16 * 1024 * 1024
@@ -81,6 +88,8 @@ class Channel:
         self.finished = False
         self.dropped = False
         self.greeting = b""
+        self.noticed = is_noticed()
+        self.lets_sleep = False
         self._link = link
         self._window = window
         self._frames: deque[Frame] = deque()
@@ -244,6 +253,7 @@ class Link(asyncio.BufferedProtocol):
         self._welcome: asyncio.Future[bytes] | None = None
         self._pongs: deque[asyncio.Future[None]] = deque()
         self._writable: asyncio.Future[None] | None = None
+        self.activity: Activity | None = None
         self._heard = False
         self._silent_looks = 0
         self._next_look: asyncio.TimerHandle | None = None
@@ -267,6 +277,8 @@ class Link(asyncio.BufferedProtocol):
             self.fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._failure is None:
+            FAULTS.add("lost")
         self.fail(Unavailable("the connection to the guest agent was lost"))
         if not self._closed.done():
             self._closed.set_result(None)
@@ -282,7 +294,7 @@ class Link(asyncio.BufferedProtocol):
 
     async def hello(self, secret: str) -> bytes:
         """Introduce the host; the payload of WELCOME."""
-        payload = Writer().u16(PROTOCOL_VERSION).u16(PROTOCOL_VERSION).text(secret, "the secret").done()
+        payload = Writer().u16(OLDEST_VERSION).u16(PROTOCOL_VERSION).text(secret, "the secret").done()
         self._welcome = asyncio.get_running_loop().create_future()
         self.send(encode(FrameType.HELLO, 0, payload))
         return await self._welcome
@@ -313,9 +325,7 @@ class Link(asyncio.BufferedProtocol):
             self._last = self._last % 0xFFFFFFFF + 1
         channel = Channel(self, self._last, window)
         self._channels[channel.number] = channel
-        if self._next_look is None:
-            self._heard = True  # an answer is due from now on
-            self._look()
+        self._begin(channel)
         request = encode(kind, channel.number, payload)
         if window > INITIAL_CREDIT:
             request += _window(channel.number, window - INITIAL_CREDIT)
@@ -324,15 +334,38 @@ class Link(asyncio.BufferedProtocol):
 
     def cancel(self, channel: Channel) -> None:
         self._dropped += 1
-        self.send(encode(FrameType.CANCEL, channel.number))
+        # Where the guest may be asleep that can wait until it wakes.
+        self.send(encode(FrameType.CANCEL, channel.number), stir=not channel.lets_sleep)
         if self._dropped > MAX_DROPPED:
             self.fail(GuestError("the guest agent does not confirm the end of cancelled calls"))
+
+    def let_sleep(self, channel: Channel, may: bool) -> None:
+        """Whether the guest may stand still though the channel is open."""
+        is_open = self._channels.get(channel.number) is channel
+        if is_open and may:
+            self._end(channel)
+        changed, channel.lets_sleep = channel.lets_sleep != may, may
+        if is_open and changed and not may:
+            self._begin(channel)
+
+    def _begin(self, channel: Channel) -> None:
+        if self.activity is not None:
+            self.activity.begin(noticed=channel.noticed)
+        if self._next_look is None:
+            self._heard = True  # an answer is due from now on
+            self._look()
+
+    def _end(self, channel: Channel) -> None:
+        if self.activity is not None and not channel.lets_sleep:
+            self.activity.end(noticed=channel.noticed)
 
     def grant(self, number: int, credit: int) -> None:
         self.send(_window(number, credit))
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *, stir: bool = True) -> None:
         if self._failure is None and self._transport is not None:
+            if stir and self.activity is not None:
+                self.activity.stir()
             self._transport.write(data)
 
     async def send_payload(self, kind: FrameType, number: int, payload: bytes | memoryview) -> None:
@@ -356,6 +389,8 @@ class Link(asyncio.BufferedProtocol):
         if self._failure is not None:
             return self._failure
         self._failure = error
+        if isinstance(error, GuestError):
+            FAULTS.add("protocol")
         if self._next_look is not None:
             self._next_look.cancel()
         if self._transport is not None:
@@ -367,6 +402,7 @@ class Link(asyncio.BufferedProtocol):
         self.resume_writing()
         for channel in list(self._channels.values()):
             channel.fail(error)
+            self._end(channel)
         self._channels.clear()
         self._dropped = 0
         return error
@@ -382,7 +418,7 @@ class Link(asyncio.BufferedProtocol):
         Looks are counted, not seconds: while this process stood still nobody could be heard.
         """
         self._next_look = None
-        if not self._channels:
+        if all(channel.lets_sleep for channel in self._channels.values()):
             return
         self._silent_looks = 0 if self._heard else self._silent_looks + 1
         self._heard = False
@@ -390,6 +426,7 @@ class Link(asyncio.BufferedProtocol):
             self._pongs.append(asyncio.get_running_loop().create_future())
             self.send(encode(FrameType.PING, 0))
         elif self._silent_looks >= SILENT_AFTER_LOOKS:
+            FAULTS.add("silent")
             silence = LOOK_EVERY_S * SILENT_AFTER_LOOKS
             self.fail(Unavailable(f"the guest agent has said nothing for {silence:g} s"))
             return
@@ -409,6 +446,7 @@ class Link(asyncio.BufferedProtocol):
         channel.accept(frame)
         if channel.finished:
             del self._channels[frame.channel]
+            self._end(channel)
             if channel.dropped:
                 self._dropped -= 1
 

@@ -90,6 +90,18 @@ class GuestStats:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestActivity:
+    """What keeps the guest awake, in its own words; "" is nothing. ``processes`` are those alive."""
+
+    processes: int
+    reason: str
+
+    @property
+    def idle(self) -> bool:
+        return not self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """``mtime`` is Unix time; ``mode`` the permission bits (07777); ``target`` where a symlink points."""
 

@@ -59,6 +59,10 @@ class Process:
         except GuestError as error:
             raise self._link.fail(error) from None
 
+    def let_sleep(self, may: bool, /) -> None:
+        """Whether the sandbox may stand still though this reader waits. At first it may not."""
+        self._link.let_sleep(self._channel, may)
+
     async def close(self) -> None:
         """Detach; the process goes on. Idempotent."""
         self._channel.drop()

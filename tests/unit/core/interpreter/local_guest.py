@@ -131,6 +131,8 @@ class Reader:
                 return self._process.exit
             await self._process.wait_for_change()
 
+    def let_sleep(self, may: bool, /) -> None: ...
+
     async def close(self) -> None:
         self.drop()
 
