@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -38,6 +39,9 @@ _log = structlog.get_logger(__name__)
 
 KIB: Final = 1024
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: its terminal was closed
+BLOCKING_CALLS: Final = 32
+"""At once, in threads: mounts, control groups, files. They wait for the kernel, not for a processor, so that
+there are more than Python's own four and the processors."""
 MAX_MESSAGE_BYTES: Final = 1024 * KIB
 PING_S: Final = 20.0
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
@@ -65,6 +69,7 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_CALLS, "blocking"))
     failed = asyncio.Event()
     say = partial(print, flush=True)
     backend = Backend.of(
