@@ -7,12 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 from bench.workload import Plan, Sight, Workload, look
 
 from sandlot import Sandbox
+from sandlot.node import instance_of
 from sandlot.server.local import LocalServer
 from tests.conftest import TEMPLATES_DIR
 from tests.leftovers import Footprint
@@ -22,7 +24,8 @@ GROWTH_MIB = 24
 COMINGS = 120
 AT_ONCE = 4
 SPARE_DESCRIPTORS = 8  # idle connections of clients, which come and go
-DEADLINE_S = 30.0
+SPARE_THREADS = 32  # for calls that block: they are started as they are needed, and then stay
+DEADLINE_S = 60.0
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +33,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     """One that nobody else uses, so that what it grows by is this test's doing. It leaves nothing behind."""
-    before = Footprint.take()
     local = LocalServer(tmp_path, TEMPLATES_DIR)
     local.start()
     for name, value in local.environment.items():
@@ -39,7 +41,9 @@ def own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loca
         yield local
     finally:
         local.end()
-    before.expect_same()
+    deadline = time.monotonic() + DEADLINE_S
+    while left := traces(local):
+        assert time.monotonic() < deadline, f"left behind: {left}"
 
 
 def test_all_answers_are_right_and_nothing_fails(own_server: LocalServer) -> None:
@@ -62,8 +66,15 @@ def test_of_those_that_came_and_went_the_server_keeps_nothing(own_server: LocalS
 
     after = settled(own_server)
     assert after.descriptors <= before.descriptors + SPARE_DESCRIPTORS
-    assert after.threads <= before.threads + AT_ONCE
+    assert after.threads <= before.threads + SPARE_THREADS
     assert after.rss_mib < before.rss_mib + GROWTH_MIB
+
+
+def traces(server: LocalServer) -> list[str]:
+    """What of this one server is on the machine, whoever else works there."""
+    marks = (instance_of(server.folder / "data"), str(server.folder))
+    names = [name for found in astuple(Footprint.take()) for name in found]
+    return [name for name in names if any(mark in name for mark in marks)]
 
 
 def come_and_go(times: int) -> None:
