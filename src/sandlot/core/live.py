@@ -41,6 +41,7 @@ class LiveSandbox:
             cwd=sandbox.guest.workdir,
             env=self._env({}),
         )
+        node.heed(self.interpreter.waiting)
 
     @property
     def id(self) -> str:
