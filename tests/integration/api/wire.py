@@ -51,8 +51,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 class RawClient:
     """One connection to the server, with nothing between the test and the bytes."""
 
-    def __init__(self, server: LocalServer, *, receive_buffer: int | None = None) -> None:
-        self._key = server.key
+    def __init__(
+        self, server: LocalServer, *, receive_buffer: int | None = None, key: str | None = None
+    ) -> None:
+        """``key``: the server's first one if none is given."""
+        self._key = key or server.key
         self._socket = socket.socket()
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -67,6 +70,17 @@ class RawClient:
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def send_what_fits(self, data: bytes) -> None:
+        """As much as is taken before the server closes, or its answers must be read first."""
+        self._socket.setblocking(False)
+        try:
+            while data:
+                data = data[self._socket.send(data) :]
+        except (BlockingIOError, ConnectionError):
+            pass
+        finally:
+            self._socket.settimeout(PATIENCE_S)
 
     def ask(
         self,
