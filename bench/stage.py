@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,50 @@ class BareRuntime:
         bundle = ["--bundle", str(self._folder), f"bare-{uuid.uuid4().hex[:12]}"]
         subprocess.run(command + bundle, check=True, capture_output=True, timeout=RUN_TIMEOUT_S)
 
+    @contextmanager
+    def sleeping(self) -> Iterator[list[int]]:
+        """One that does nothing but stand; the pids of what it consists of, without the waiting `run`."""
+        with self._start("sleep", ["/bin/sh", "-c", "echo up; exec /bin/sleep infinity"]) as process:
+            try:
+                assert process.stdout is not None
+                if process.stdout.readline() != b"up\n":
+                    raise RuntimeError(f"the bare {self._runtime.name} did not start")
+                yield descendants(process.pid)
+            finally:
+                for pid in descendants(process.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                process.kill()
+
+    def _start(self, name: str, args: list[str]) -> subprocess.Popen[bytes]:
+        folder = self._folder / f"{name}-{uuid.uuid4().hex[:12]}"
+        folder.mkdir()
+        content = json.loads((self._folder / "config.json").read_text())
+        content["process"]["args"] = args
+        (folder / "config.json").write_text(json.dumps(content))
+        command = [str(self._runtime), "--root", str(self._folder / "state"), *self._flags(), "run"]
+        null = subprocess.DEVNULL
+        return subprocess.Popen(
+            [*command, "--bundle", str(folder), folder.name], stdin=null, stdout=subprocess.PIPE, stderr=null
+        )
+
     def _flags(self) -> list[str]:
         if self._runtime.name != "runsc":
             return []
         flags = ["--network", "none", "--ignore-cgroups", "--overlay2", "none"]
         return [*flags, "--file-access", "shared", "--platform", "systrap"]
+
+
+def descendants(pid: int) -> list[int]:
+    """Of this process, itself left out."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
 
 
 def _bare(content: dict[str, Any], run: Path) -> dict[str, Any]:

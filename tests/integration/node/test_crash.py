@@ -8,6 +8,7 @@ import pickle
 import random
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,18 @@ def orders(settings: NodeSettings, report: HostReport, spec: SandboxSpec, tmp_pa
     path = tmp_path / "orders"
     path.write_bytes(pickle.dumps((settings, report, spec)))
     return path
+
+
+async def crash_when(orders: Orders, ready: Callable[[], Awaitable[None]]) -> None:
+    """Kill a server that has made sandboxes as soon as ``ready`` says so."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", creator.__name__, str(orders), "1"), stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await ready()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
 
 
 async def _crash(orders: Orders, after_s: float, at_least: int = 0) -> set[str]:
