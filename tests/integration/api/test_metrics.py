@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,24 @@ def test_streams_and_requests_in_progress_are_seen(http: httpx.Client, make: Mak
         assert figures.total("sandlot_requests_in_progress", operation="start_command") == 1
         assert figures.total("sandlot_streams") == 1
         assert figures.total("sandlot_connections") >= 2
+
+
+def test_to_look_wakes_nobody_and_to_call_does(http: httpx.Client, make: Make, isolation: str) -> None:
+    before = look(http)
+    id = make(isolation=isolation)
+    frozen = until(
+        lambda: rise("sandlot_tenant_frozen", before, found := look(http)) >= 1 and found, "its stillness"
+    )
+    thaws = rise("sandlot_tenant_thaws_total", before, frozen)
+    # Until it has been measured anew, more than once.
+    ages = [frozen.total("sandlot_usage_age_seconds")]
+    while sum(later < age for age, later in pairwise(ages)) < 2:
+        now = look(http)
+        ages.append(now.total("sandlot_usage_age_seconds"))
+        assert rise("sandlot_tenant_frozen", frozen, now) == 0
+    assert rise("sandlot_tenant_thaws_total", before, now) == thaws
+    assert lines(http.post(f"{SANDBOXES}/{id}/commands", json={"command": "true"}))[-1]["exit_code"] == 0
+    until(lambda: rise("sandlot_tenant_thaws_total", before, look(http)) == thaws + 1, "its waking")
 
 
 def test_many_may_look_at_once(http: httpx.Client) -> None:

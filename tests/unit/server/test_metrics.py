@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,22 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sandlot.core.census import Census, TenantCount
 from sandlot.core.survey import Survey, nothing
+from sandlot.node import Usage
 from sandlot.server.app import create_app
 from sandlot.server.backend import Backend
 from sandlot.server.settings import Settings
 from sandlot.store import Database, KeyStore, Tenant, TenantStore, sqlite_url
+from sandlot.tally import Stock
 from tests.unit.doors.fake_engine import ID, FakeEngine
 
 
 class WatchedEngine(FakeEngine):
+    found = nothing()
+
     async def survey(self) -> Survey:
-        return nothing()
+        return self.found
 
 
 class Served:
@@ -78,6 +84,30 @@ async def test_requests_are_counted_by_operation_and_status(served: Served) -> N
     assert found["sandlot_request_seconds_bucket code=2xx le=+Inf operation=get_sandbox"] == 2
     assert found["sandlot_requests_in_progress operation=metrics"] == 1
     assert "endless" not in str(found)
+
+
+async def test_each_tenant_has_its_figures(served: Served) -> None:
+    served.engine.found = replace(
+        nothing(),
+        census=Census(
+            tenants={"acme": TenantCount({}, queued=3, cpus=1.5, memory_mib=2, disk_mib=0)},
+            queued=3,
+            starting=1,
+            refusals={("acme", "max_cpus"): 4, ("default", "max_sandboxes"): 1},
+        ),
+        used={"acme": Usage(cpu_seconds=7.5, tx_bytes=9, frozen=2, thaws=5)},
+        stocks={"disk": Stock(ready=4, claimed=2, made=8, missed=1)},
+    )
+    found = await served.figures()
+    assert found["sandlot_refusals_total limit=max_cpus tenant=acme"] == 4
+    assert found["sandlot_tenant_queued tenant=acme"] == found["sandlot_queue_length"] == 3
+    assert found["sandlot_tenant_reserved_memory_bytes tenant=acme"] == 2 * 1024**2
+    assert found["sandlot_tenant_cpu_seconds_total tenant=acme"] == 7.5
+    assert found["sandlot_tenant_network_transmit_bytes_total tenant=acme"] == 9
+    assert found["sandlot_tenant_frozen tenant=acme"] == 2
+    assert found["sandlot_tenant_thaws_total tenant=acme"] == 5
+    assert found["sandlot_slots kind=disk state=ready"] == 4
+    assert found["sandlot_slots_missed_total kind=disk"] == 1
 
 
 async def test_two_applications_do_not_count_together(served: Served, tmp_path: Path) -> None:
