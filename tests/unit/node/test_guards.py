@@ -63,6 +63,24 @@ async def test_cache_alone_ends_nothing(tmp_path: Path) -> None:
     await asyncio.wait_for(end_process_at(Cached(tmp_path, [10, 10], []), 1000, end, awake), 10)
 
 
+async def test_what_stands_still_is_not_looked_at(tmp_path: Path) -> None:
+    looked = FakeGroup(tmp_path, [], [500])
+    waking = asyncio.Event()
+
+    async def end() -> None:
+        raise AssertionError("nothing is there to be ended")
+
+    async def asleep() -> None:
+        await waking.wait()
+
+    watching = asyncio.create_task(end_all_at(looked, 100, end, asleep))
+    await asyncio.sleep(0)
+    assert not watching.done()
+    looked._tasks.clear()
+    waking.set()
+    await asyncio.wait_for(watching, 10)
+
+
 async def test_a_fork_bomb_is_ended_as_often_as_it_comes_back(tmp_path: Path) -> None:
     ended = []
 
