@@ -19,7 +19,8 @@ from sandlot.node import instance_of
 from sandlot.server.local import LocalServer
 
 AT_ONCE = (4, 8)
-FLOOR = 0.8
+FLOORS = {"gvisor": 0.8}
+"""The container tier promises nothing: what it starts costs less than the disk and the network around it."""
 CLEAN_S = 30.0
 
 
@@ -41,11 +42,16 @@ class Churn:
             bare += self._seconds(self._bare.run_true, runs, lambda: None)
         name = f"{self._tier}, {self._at_once} at once"
         total = rounds * runs
+        share = bare / ours
         return [
             Row(f"{name}: created and killed", total / ours, "1/s"),
             Row(f"{name}: bare run true", total / bare, "1/s"),
             promise(f"{name}: failures", len(self.failures), "runs", limit=0),
-            floor(f"{name}: share of bare", bare / ours, "×", limit=FLOOR),
+            (
+                floor(f"{name}: share of bare", share, "×", limit=FLOORS[self._tier])
+                if self._tier in FLOORS
+                else Row(f"{name}: share of bare", share, "×")
+            ),
         ]
 
     def _seconds(self, run: Callable[[], object], runs: int, settle: Callable[[], None]) -> float:
