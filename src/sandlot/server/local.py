@@ -82,11 +82,13 @@ class LocalServer:
         """Kill every sandbox, stop the server, and let it clean up."""
         if self.process.poll() is not None:
             self.start()
-        with httpx.Client(base_url=self.url, headers={"X-API-Key": self.key}, timeout=60) as client:
-            while found := client.get("/v1/sandboxes").raise_for_status().json()["sandboxes"]:
-                for sandbox in found:
-                    client.delete(f"/v1/sandboxes/{sandbox['id']}")
-        self.stop()
+        try:
+            with httpx.Client(base_url=self.url, headers={"X-API-Key": self.key}, timeout=60) as client:
+                while found := client.get("/v1/sandboxes").raise_for_status().json()["sandboxes"]:
+                    for sandbox in found:
+                        client.delete(f"/v1/sandboxes/{sandbox['id']}")
+        finally:
+            self.stop()
 
     def _signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
