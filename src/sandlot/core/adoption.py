@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -28,7 +29,9 @@ class Adoption:
         self._roster = roster
 
     async def run(self) -> None:
-        sandboxes = await self._ledger.living()
+        sandboxes, unreadable = await self._ledger.living()
+        for id in unreadable:
+            await self._node.destroy(id)
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def settle(sandbox: Sandbox) -> None:
@@ -37,6 +40,7 @@ class Adoption:
                 await self._settle(sandbox)
 
         await asyncio.gather(*(settle(sandbox) for sandbox in sandboxes))
+        self._roster.watch_books()
         for leftover in await self._node.sweep({live.id for live in self._roster}):
             _log.warning("removed a leftover", leftover=str(leftover))
 
@@ -70,6 +74,6 @@ class Adoption:
             _log.warning("interpreter contexts not recovered in time", sandbox=sandbox.id)
         except SandlotError as error:
             _log.warning("interpreter contexts not recovered", sandbox=sandbox.id, reason=error.message)
-        if sandbox.deadline is not None:
-            left_s = (sandbox.deadline - datetime.now(UTC)).total_seconds()
+        if (left_s := await self._ledger.left_s(sandbox)) is not None:
+            live.sandbox = replace(live.sandbox, deadline=datetime.now(UTC) + timedelta(seconds=left_s))
             self._roster.arm(sandbox.id, max(0.0, left_s))

@@ -15,6 +15,7 @@ from sandlot.core.live import LiveSandbox
 from sandlot.core.metering import Meter
 from sandlot.core.model import Sandbox
 from sandlot.core.tasks import Tasks
+from sandlot.errors import SandlotError
 from sandlot.log_context import about
 from sandlot.node import Node, NodeSandbox
 from sandlot.tally import Counts
@@ -71,6 +72,11 @@ class Roster:
             self._tasks.spawn(work, name=f"{name} {sandbox.id}", context=about(sandbox.id))
         return live
 
+    def watch_books(self) -> None:
+        """From now on, write down what could not be removed, and what could not be written down."""
+        self._tasks.spawn(self._ledger.pay_debts(), name="write down what was not")
+        self._tasks.spawn(self._log_remains(), name="watch for remains")
+
     def leave(self, id: str) -> LiveSandbox | None:
         """Nobody finds it here any more; who holds it sees that it is being killed."""
         self.arm(id, None)
@@ -113,6 +119,15 @@ class Roster:
         await self._meter.end(live.id)
         await self._node.destroy(live.id)
         self._gone(live.id)
+
+    async def _log_remains(self) -> None:
+        while True:
+            remains = await self._node.next_remains()
+            reason = f"not all of it could be removed yet: {'; '.join(remains.reasons)}"
+            try:
+                await self._ledger.note(remains.id, EventKind.LEFTOVER, reason=reason)
+            except SandlotError as error:
+                _log.warning("remains not written down", sandbox=remains.id, reason=error.message)
 
     async def _log_oom(self, live: LiveSandbox) -> None:
         async for event in live.node.oom_events():

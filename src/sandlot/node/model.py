@@ -107,6 +107,14 @@ class Leftover:
 
 
 @dataclass(frozen=True)
+class Remains:
+    """Of a sandbox that has ended: why something of it is still there. It is tried again."""
+
+    id: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class TierStatus:
     """Whether this host can run a tier; each line of ``missing`` says what is missing and how to get it."""
 

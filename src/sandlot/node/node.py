@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -30,9 +31,10 @@ from sandlot.node.agent import GuestAgent
 from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree, Limits
 from sandlot.node.disks import DiskPool, DiskSlot
 from sandlot.node.drivers.base import Driver, Launch
+from sandlot.node.failures import plainly
 from sandlot.node.host import agent_binary, driver_for, probe_host
-from sandlot.node.model import HostReport, Leftover, NodeSettings, SandboxSpec, Tier
-from sandlot.node.processes import is_alive, reap
+from sandlot.node.model import Finding, HostReport, Leftover, NodeSettings, Remains, SandboxSpec, Tier
+from sandlot.node.processes import end, is_alive, reap
 from sandlot.node.records import Record, Records, changed
 from sandlot.node.sandbox import NodeSandbox, Parts, connect
 from sandlot.node.usage import Usage, measure
@@ -47,6 +49,8 @@ PHASES = Durations("tier", "phase")
 (to the agent).
 """
 _CLEAN_AGAIN_S = (0.5, 2.0, 10.0)
+_CLEAN_REMAINS_EVERY_S = 60.0
+_NEWS_KEPT = 1000
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
 
@@ -81,6 +85,9 @@ class Node:
         self._making: set[str] = set()
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._cleaning: dict[str, asyncio.Task[None]] = {}
+        self._remains: dict[str, list[str]] = {}
+        self._news: asyncio.Queue[Remains] = asyncio.Queue(_NEWS_KEPT)
+        self._cleaner: asyncio.Task[None] | None = None
 
     # ── the node's life ──────────────────────────────────────────────────────────────────────────────
 
@@ -96,12 +103,17 @@ class Node:
         self._drivers = await asyncio.to_thread(self._choose_drivers, report)
         await self._network.start()
         await self._disks.start()
+        self._cleaner = asyncio.create_task(self._clean_remains(), name="clean what could not be removed")
 
     async def stop(self) -> None:
         """Let go of the sandboxes, which go on running, and remove what was only made ahead.
 
         With no sandbox left, nothing of the instance stays on the host.
         """
+        if self._cleaner is not None:
+            self._cleaner.cancel()
+            await asyncio.wait([self._cleaner])
+            self._cleaner = None
         await self.drain()
         for sandbox in list(self._sandboxes.values()):
             await sandbox.close()
@@ -120,7 +132,13 @@ class Node:
         """What this host can do, tried once."""
         if self._report is None:
             self._report = await probe_host(self.settings)
+        if self._remains:
+            return dataclasses.replace(self._report, findings=[*self._report.findings, self._confess()])
         return self._report
+
+    async def next_remains(self) -> Remains:
+        """Wait for a sandbox that has ended and of which something cannot be removed for now."""
+        return await self._news.get()
 
     # ── sandboxes ────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,8 +156,10 @@ class Node:
         self._making.add(spec.id)
         try:
             return await self._create(spec, driver)
-        except BaseException:
+        except BaseException as error:
             await asyncio.shield(self._destroy(spec.id, "it could not be started"))
+            if (plain := plainly(error)) is not None:
+                raise plain from error
             raise
         finally:
             self._making.discard(spec.id)
@@ -295,6 +315,9 @@ class Node:
         if (sandbox := self._sandboxes.pop(id, None)) is not None:
             await sandbox.close(reason)
         await asyncio.to_thread(self._cgroups.group(id).kill)
+        record = await asyncio.to_thread(self._records.read, id)
+        if record is not None and record.main is not None:
+            end(record.main)  # where somebody took it out of its group
         self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
 
     async def _clean(self, id: str) -> None:
@@ -303,10 +326,35 @@ class Node:
             failures = await self._clean_once(id)
             if not failures:
                 await asyncio.to_thread(self._records.remove, id)
+                self._remains.pop(id, None)
                 return
             if pause is not None:
                 await asyncio.sleep(pause)
-        log.error("a sandbox ended but not all of it could be removed", sandbox=id, reasons=failures)
+        log.error("a sandbox ended but not all of it could be removed yet", sandbox=id, reasons=failures)
+        self._remains[id] = failures
+        with contextlib.suppress(asyncio.QueueFull):
+            self._news.put_nowait(Remains(id, tuple(failures)))
+
+    async def _clean_remains(self) -> None:
+        """Whatever holds them, a mount namespace or a busy disk, may let go an hour from now."""
+        while True:
+            await asyncio.sleep(_CLEAN_REMAINS_EVERY_S)
+            for id in list(self._remains):
+                if failures := await self._clean_once(id):
+                    self._remains[id] = failures
+                    continue
+                await asyncio.to_thread(self._records.remove, id)
+                del self._remains[id]
+                log.info("what was left of a sandbox is removed now", sandbox=id)
+
+    def _confess(self) -> Finding:
+        reasons = {reason for failures in self._remains.values() for reason in failures}
+        return Finding(
+            "leftovers",
+            False,
+            f"of {len(self._remains)} ended sandboxes something is left: {'; '.join(sorted(reasons))}",
+            "it is tried again every minute; if it stays: stop the server and run `sandlot doctor --fix`",
+        )
 
     async def _clean_once(self, id: str) -> list[str]:
         record = await asyncio.to_thread(self._records.read, id)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import select
+import signal
 from pathlib import Path
 
 from sandlot.node.drivers.base import Started
@@ -58,6 +59,17 @@ async def urgent(descriptor: int) -> None:
         await readable(watch.fileno())
     finally:
         watch.close()
+
+
+def end(process: Started) -> None:
+    """Kill it where it still is that process, wherever it has been moved to."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            if is_alive(process):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        finally:
+            os.close(descriptor)
 
 
 def reap(pid: int) -> None:

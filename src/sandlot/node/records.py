@@ -49,10 +49,8 @@ class Records:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = folder / "record.json.new"
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, msgspec.json.encode(record))
-        finally:
-            os.close(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(record))  # all of it, or an error: a full disk takes a part
         aside.rename(folder / "record.json")
 
     def read(self, id: str) -> Record | None:
@@ -60,9 +58,9 @@ class Records:
         path = self._folder / id / "record.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=Record)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
             log.warning("unreadable record", path=str(path), reason=str(error))
             return None
 
@@ -70,7 +68,12 @@ class Records:
         return {path.name for path in self._folder.iterdir()} if self._folder.is_dir() else set()
 
     def remove(self, id: str) -> None:
-        shutil.rmtree(self._folder / id, ignore_errors=True)
+        """Raises OSError where it cannot be removed."""
+        folder = self._folder / id
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
 
 
 def changed(record: Record, **changes: Any) -> Record:

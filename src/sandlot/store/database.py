@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from sandlot.errors import NotEnoughSpace, Unavailable
 from sandlot.tally import Durations
 
 T = TypeVar("T")
+_DAMAGED = ("malformed", "not a database")
 
 SECONDS = Durations()
 """Of transactions, the wait for their turn included."""
@@ -61,7 +62,9 @@ class Database:
         try:
             with self._engine.begin() as connection:
                 return work(connection)
-        except OperationalError as error:
+        except (DataError, IntegrityError, ProgrammingError):
+            raise  # our own mistake, not the database's state
+        except DatabaseError as error:
             raise _plain(error) from error
 
     def _migrate(self) -> None:
@@ -90,6 +93,8 @@ def _engine(url: str, *, sqlite: bool) -> Engine:
 
 def _plain(error: DatabaseError) -> Exception:
     text = str(error.orig)
+    if any(sign in text for sign in _DAMAGED):
+        return Unavailable(f"the server's database is damaged: {text}; docs/lifecycle.md says what to do")
     if "full" in text:
         return NotEnoughSpace(f"the server's database cannot grow: {text}; free space on the server's disk")
     return Unavailable(f"the server's database does not answer: {text}")

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Select,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     update,
 )
 
@@ -73,6 +75,36 @@ class SandboxStore:
         query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))
         return await self._rows(query.order_by(sandboxes.c.created_at, sandboxes.c.id))
 
+    async def ids_outside(self, states: Iterable[str]) -> list[str]:
+        """Ids of the rows whose state is none of these, oldest first; a row need not be readable for that."""
+        query = select(sandboxes.c.id).where(sandboxes.c.state.not_in(list(states)))
+        return await self._ids(query.order_by(sandboxes.c.created_at, sandboxes.c.id))
+
+    async def ids_with_broken_json(self) -> list[str]:
+        """Ids of the rows of which a JSON column holds something else."""
+        columns = [column for column in sandboxes.c if isinstance(column.type, JSON)]
+        broken = or_(*(func.json_valid(column) == 0 for column in columns))
+        return await self._ids(select(sandboxes.c.id).where(broken))
+
+    async def raw(self, id: str) -> Row:
+        """What stands in the row, as the database gives it, whatever it is."""
+
+        def work(connection: Connection) -> Row:
+            rows = connection.execute(text("SELECT * FROM sandboxes WHERE id = :id"), {"id": id}).mappings()
+            return dict(rows.one())
+
+        return await self._database.run(work)
+
+    async def mend(self, id: str, values: Mapping[str, Any], written: Iterable[Mapping[str, Any]]) -> None:
+        """Overwrite what cannot be read, with the events that say so."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(update(sandboxes).where(sandboxes.c.id == id).values(**values))
+            for event in written:
+                connection.execute(insert(events).values(**event))
+
+        await self._database.run(work)
+
     async def page(
         self,
         *,
@@ -96,7 +128,14 @@ class SandboxStore:
         return await self._rows(query.order_by(*newest_first).limit(limit))
 
     async def add_event(self, event: Mapping[str, Any]) -> None:
-        await self._database.run(lambda connection: connection.execute(insert(events).values(**event)))
+        """A sandbox without a row has no events."""
+
+        def work(connection: Connection) -> None:
+            known = select(sandboxes.c.id).where(sandboxes.c.id == event["sandbox_id"])
+            if connection.scalar(known) is not None:
+                connection.execute(insert(events).values(**event))
+
+        await self._database.run(work)
 
     async def events(self, sandbox_id: str, *, limit: int) -> list[Row]:
         """The newest ``limit`` events, oldest first."""
@@ -107,6 +146,9 @@ class SandboxStore:
         """Delete the rows of sandboxes that ended before ``moment``, with their events; how many."""
         old = delete(sandboxes).where(sandboxes.c.ended_at < moment)
         return await self._database.run(lambda connection: connection.execute(old).rowcount)
+
+    async def _ids(self, query: Select[tuple[str]]) -> list[str]:
+        return await self._database.run(lambda connection: list(connection.scalars(query)))
 
     async def _rows(self, query: Select[Any]) -> list[Row]:
         def work(connection: Connection) -> list[Row]:

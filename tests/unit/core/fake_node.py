@@ -48,6 +48,7 @@ class FakeNode:
         self.failure: Exception | None = None
         self.destroyed: list[str] = []
         self.used: dict[str, Usage] = {}
+        self.remains: asyncio.Queue[Any] = asyncio.Queue()
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -82,6 +83,9 @@ class FakeNode:
 
     def stocks(self) -> dict[str, Any]:
         return {}
+
+    async def next_remains(self) -> Any:
+        return await self.remains.get()
 
     def lose(self, id: str, reason: str) -> None:
         self.world.running.discard(id)
