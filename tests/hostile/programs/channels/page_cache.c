@@ -1,6 +1,6 @@
 // tries: Learn which files of the shared template others have read, by mincore and by timing.
 // gvisor: denied or contained
-// container: denied or seen or contained
+// container: seen or contained
 // timeout: 20
 #include "verdict.h"
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
 // tries: Map memory and touch every page, from eight processes at once.
+// timeout: 40
 // gvisor: ended or limited
 // container: ended or limited
 #include "verdict.h"

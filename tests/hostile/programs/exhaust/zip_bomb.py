@@ -1,4 +1,5 @@
 # tries: Unpack an archive that is a thousand times its size.
+# timeout: 40
 # gvisor: limited
 # container: limited
 import zipfile

@@ -1,7 +1,7 @@
 # tries: Reach the layers and the writable folder of its own file system by the paths that /proc/mounts tells.
 # user: root
-# gvisor: denied or contained
-# container: denied or contained
+# gvisor: denied
+# container: denied: the paths are told, and lead nowhere
 import os
 import re
 

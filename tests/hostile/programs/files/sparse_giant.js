@@ -1,7 +1,7 @@
 // tries: Make files larger than any disk, of holes, and have them counted.
 // disk: 128
-// gvisor: contained or denied
-// container: contained or denied
+// gvisor: contained
+// container: contained
 const fs = require("node:fs");
 const { contained, denied } = require("./verdict.js");
 

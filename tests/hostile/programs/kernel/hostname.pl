@@ -12,7 +12,8 @@ for my $call (sort keys %number) {
     else { push @said, "$call: $!" }
 }
 for my $file (qw(hostname domainname)) {
-    if (open(my $out, '>', "/proc/sys/kernel/$file") && syswrite($out, 'taken-over')) { push @done, $file }
+    my $out;
+    if (open($out, '>', "/proc/sys/kernel/$file") && syswrite($out, 'taken-over')) { push @done, $file }
     else { push @said, "$file: $!" }
 }
 contained("of the sandbox alone: @done") if @done;

@@ -1,7 +1,7 @@
 // tries: Move memory between nodes, pin it, and ask which of the host's pages it is on.
 // user: root
-// gvisor: contained or denied
-// container: contained or denied: locked pages count as its memory, page numbers are blanked
+// gvisor: contained
+// container: contained: locked pages count as its memory, page numbers are blanked
 #include "verdict.h"
 #include <stdint.h>
 #include <sys/mman.h>

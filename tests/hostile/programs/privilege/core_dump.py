@@ -2,7 +2,7 @@
 # user: root
 # disk: 128
 # gvisor: contained
-# container: contained or denied
+# container: contained
 import os
 import resource
 import signal

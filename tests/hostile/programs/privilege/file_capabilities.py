@@ -1,7 +1,7 @@
 # tries: Give a program of its own every capability by an extended attribute, and run it as an ordinary user.
 # user: root
 # gvisor: denied
-# container: denied or contained
+# container: denied
 import os
 import shutil
 import subprocess

@@ -1,7 +1,7 @@
 // tries: Open every file in /proc for writing and write a line into it.
 // user: root
-// gvisor: contained or denied
-// container: contained or denied: only what concerns its own processes
+// gvisor: contained: gVisor's own settings
+// container: denied
 // timeout: 30
 #include "verdict.h"
 #include <dirent.h>
