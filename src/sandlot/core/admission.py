@@ -176,7 +176,7 @@ class Admission:
     def _check_queue(self, tenant: Tenant) -> None:
         length = self._limits.create_queue_length
         if len(self._turns) >= length and self._must_wait():
-            waiting = f"{length} creations wait already (create_queue_length)"
+            waiting = f"as many creations wait as may, which is {length} (create_queue_length)"
             raise self._full(tenant, waiting if length else "there is no queue (create_queue_length is 0)")
 
     def _grant(self) -> None:
@@ -212,12 +212,12 @@ class Admission:
         """Why no sandbox may be started now; the gravest reason, where there are several."""
         limits = self._limits
         if len(self._granted) >= limits.max_sandboxes:
-            words = f"it runs {limits.max_sandboxes} sandboxes, as many as it may (max_sandboxes)"
+            words = f"it runs as many sandboxes as it may, which is {limits.max_sandboxes} (max_sandboxes)"
             return Shortage("max_sandboxes", len(self._granted), limits.max_sandboxes, words)
         if (short := self._memory_shortage()) is not None:
             return short
         if len(self._starting) >= limits.max_concurrent_creates:
-            words = f"it is making {len(self._starting)} sandboxes, as many at once as it may"
+            words = f"it makes as many sandboxes at once as it may, which is {limits.max_concurrent_creates}"
             return Shortage(
                 "max_concurrent_creates",
                 len(self._starting),

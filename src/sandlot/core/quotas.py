@@ -66,22 +66,21 @@ def check_quotas(quotas: Quotas) -> None:
 def check_use(tenant: Tenant, use: Amounts, wish: Amounts) -> None:
     """Whether the tenant may have ``wish`` beside ``use``. Raises LimitExceeded."""
     quotas = tenant.quotas
-    for limit, allowed, has, asked, unit in (
-        ("max_sandboxes", quotas.max_sandboxes, use.sandboxes, wish.sandboxes, "sandboxes"),
-        ("max_cpus", quotas.max_cpus, use.cpus, wish.cpus, "cpus"),
-        ("max_memory_mib", quotas.max_memory_mib, use.memory_mib, wish.memory_mib, "MiB of memory"),
-        ("max_disk_mib", quotas.max_disk_mib, use.disk_mib, wish.disk_mib, "MiB of disk"),
+    for limit, allowed, has, asked in (
+        ("max_sandboxes", quotas.max_sandboxes, use.sandboxes, wish.sandboxes),
+        ("max_cpus", quotas.max_cpus, use.cpus, wish.cpus),
+        ("max_memory_mib", quotas.max_memory_mib, use.memory_mib, wish.memory_mib),
+        ("max_disk_mib", quotas.max_disk_mib, use.disk_mib, wish.disk_mib),
     ):
         if allowed is not None and _too_much(has, asked, allowed):
-            raise _over(tenant, limit, allowed, has, asked, unit)
+            raise _over(tenant, limit, allowed, has, asked)
 
 
 def too_fast(tenant: Tenant, allowed: int, wait_s: float) -> LimitExceeded:
     """The tenant makes sandboxes faster than it may; in ``wait_s`` it may make the next."""
     when = "none may be made" if math.isinf(wait_s) else f"the next may be made in {wait_s:.1f} s"
     return LimitExceeded(
-        f"tenant {tenant.name!r} may make {allowed} sandboxes a minute (its quota creates_per_minute);"
-        f" {when}",
+        f"tenant {tenant.name!r} has used up its quota creates_per_minute, which is {allowed}; {when}",
         limit="creates_per_minute",
         scope="tenant",
         tenant=tenant.name,
@@ -96,12 +95,12 @@ def _too_much(has: float, asked: float, allowed: float) -> bool:
     return round(has * 1000) + round(asked * 1000) > round(allowed * 1000)
 
 
-def _over(tenant: Tenant, limit: str, allowed: float, has: float, asked: float, unit: str) -> LimitExceeded:
+def _over(tenant: Tenant, limit: str, allowed: float, has: float, asked: float) -> LimitExceeded:
     never = _too_much(0, asked, allowed)
     way_out = "ask for less" if never else "kill a sandbox or wait until one ends"
     return LimitExceeded(
-        f"tenant {tenant.name!r} may have {allowed:g} {unit} (its quota {limit}), has {has:g} and asked for"
-        f" {asked:g} more; {way_out}, or let whoever runs this server raise the quota",
+        f"tenant {tenant.name!r} would exceed its quota {limit}, which is {allowed:g}: it has {has:g} and"
+        f" asked for {asked:g} more; {way_out}, or let whoever runs this server raise the quota",
         limit=limit,
         scope="tenant",
         tenant=tenant.name,
