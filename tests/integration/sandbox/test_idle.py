@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,13 @@ from sandlot.node import instance_of
 from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree
 from sandlot.sdk import SandboxGoneError
 from sandlot.server.local import LocalServer
+from tests.conftest import TEMPLATES_DIR
+from tests.leftovers import Footprint
 
 from .conftest import Make
 
 FREEZE_S = 30.0
+TIERS = ("gvisor", "container")
 
 
 def group_of(server: LocalServer, sandbox: Sandbox) -> Cgroup:
@@ -135,3 +139,24 @@ def test_metrics_of_a_frozen_one_do_not_wake_it(server: LocalServer, make: Make,
     used = sandbox.metrics().cpu_seconds
     assert sandbox.metrics().cpu_seconds == used
     assert group.is_frozen()
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+def test_it_is_frozen_and_whole_across_a_restart(footprint: Footprint, tmp_path: Path, how: str) -> None:
+    server = LocalServer(tmp_path, TEMPLATES_DIR)
+    server.start()
+    try:
+        access = {"url": server.url, "api_key": server.key}
+        made = [Sandbox.create("code-interpreter", isolation=tier, timeout=None, **access) for tier in TIERS]
+        groups = [group_of(server, sandbox) for sandbox in made]
+        for sandbox, group in zip(made, groups, strict=True):
+            assert sandbox.run_code("kept = 41").error is None
+            wait_frozen(group)
+        getattr(server, how)()
+        assert all(group.is_frozen() for group in groups)
+        server.start()
+        for sandbox, group in zip(made, groups, strict=True):
+            assert sandbox.run_code("kept + 1").text == "42"
+            wait_frozen(group)
+    finally:
+        server.end()
