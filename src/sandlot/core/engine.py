@@ -81,10 +81,14 @@ class Engine:
         self._tasks.spawn(self._forget_history(), name="forget ended sandboxes")
         self._accepting = True
 
-    async def stop(self) -> None:
-        """Let go of everything. Sandboxes go on running; the next start adopts them."""
+    def begin_stop(self) -> None:
+        """Let nobody in any more, and tell those who wait for room."""
         self._accepting = False
         self._admission.close()
+
+    async def stop(self) -> None:
+        """Let go of everything. Sandboxes go on running; the next start adopts them."""
+        self.begin_stop()
         self._roster.disarm()
         await asyncio.gather(*self._kills.values(), return_exceptions=True)
         await self._tasks.close()

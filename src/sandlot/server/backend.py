@@ -108,6 +108,7 @@ class Backend:
         """Let nothing new in."""
         self.phase = Phase.STOPPING
         self.reason = "the server is stopping; sandboxes go on, and the next start finds them"
+        self._engine.begin_stop()
 
     async def stop(self) -> None:
         self.begin_stop()

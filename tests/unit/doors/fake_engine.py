@@ -343,6 +343,7 @@ class FakeEngine:
         self.may_start = asyncio.Event()
         self.may_start.set()
         self.start_failure: Exception | None = None
+        self.stopping = False
         self.stopped = False
 
     @property
@@ -354,6 +355,9 @@ class FakeEngine:
         await self.may_start.wait()
         if self.start_failure is not None:
             raise self.start_failure
+
+    def begin_stop(self) -> None:
+        self.stopping = True
 
     async def stop(self) -> None:
         self.stopped = True

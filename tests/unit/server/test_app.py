@@ -107,6 +107,7 @@ async def test_while_it_stops_nothing_new_is_let_in(running: Running) -> None:
     async with client_of(running) as client:
         await running.backend.settled()
         running.backend.begin_stop()
+        assert running.engine.stopping, "who waits for room must be told before they are waited for"
         assert (await client.get("/readyz")).json()["status"] == "stopping"
         refused = await client.get(f"/v1/sandboxes/{ID}", headers=running.keys)
         assert refused.status_code == 503
