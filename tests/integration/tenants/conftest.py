@@ -82,6 +82,8 @@ def tenants_of(server: LocalServer) -> Iterator[Tenants]:
     with ExitStack() as stack:
 
         def end(client: Client, name: str) -> None:
+            if server.process.poll() is not None:
+                server.start()
             if client.get(SANDBOXES).status_code == 200:
                 client.clear()
             client.close()
