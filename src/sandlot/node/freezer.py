@@ -128,11 +128,10 @@ class Freezer:
         if self._loop.time() < self._next:
             self._arm()
             return
-        self._asking = self._loop.create_task(self._decide(), name="ask whether a sandbox is idle")
+        self._asking = self._loop.create_task(self._decide(self._begun), name="ask whether a sandbox is idle")
         self._asking.add_done_callback(self._asked)
 
-    async def _decide(self) -> None:
-        begun = self._begun
+    async def _decide(self, begun: int) -> None:
         try:
             with unnoticed():
                 async with asyncio.timeout(_ANSWER_S):

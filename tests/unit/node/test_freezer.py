@@ -233,6 +233,15 @@ def test_a_call_thaws_and_is_counted(sandbox: Sandbox) -> None:
     assert sandbox.freezer.thaws == 1
 
 
+def test_a_call_that_came_and_went_makes_the_answer_void(sandbox: Sandbox) -> None:
+    sandbox.loop.pass_time(AFTER_S + 0.01)
+    sandbox.begin(noticed=True)
+    sandbox.end()
+    sandbox.reply(True)
+    assert not sandbox.frozen
+    frozen(sandbox)
+
+
 def test_a_held_sandbox_is_not_even_asked(sandbox: Sandbox) -> None:
     with sandbox.freezer.hold():
         sandbox.loop.pass_time(LONG_S)
