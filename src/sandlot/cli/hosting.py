@@ -81,12 +81,27 @@ def doctor(
     local: Annotated[
         bool, typer.Option("--local", help="Look at this machine, also where a server runs.")
     ] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Remove what crashed servers left on this machine.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fix: do not ask before.")] = False,
+    instance: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --fix: only of this instance, 4 hex digits.")
+    ] = None,
     json: Json = False,
+    config: Config = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Show what the server's machine can do, and how to get what it lacks.
 
     Asks the server; where none answers, looks at this machine. The exit code is 1 where no sandbox could run.
+    With --fix it removes what no running server and no running sandbox needs, and is 1 where something stays.
     """
+    if fix:
+        from sandlot.cli.mending import mend
+
+        mend(settings_of(config, {"data_dir": data_dir}), instance, ask=not yes, json=json)
+        return
     from sandlot.cli.diagnosis import print_report
     from sandlot.cli.output import as_json
 

@@ -116,7 +116,21 @@ class Links:
         """Without this, a peer of a former sandbox could keep a way in to the next holder of the address."""
         netlink.forget_connections(guest_ips)
 
+    def names(self) -> list[str]:
+        """Of every interface of the host."""
+        return [link.get_attr("IFLA_IFNAME") for link in self._ip.get_links()]
+
+    def cut(self, interface: str) -> None:
+        """Remove a cable, whatever it was for. Idempotent."""
+        with _ignoring(errno.ENODEV):
+            self._ip.link("del", index=_index_here(interface))
+
     # the host
+
+    def labelled(self, label: str) -> list[str]:
+        """IPv4 addresses on lo with this label."""
+        addresses = self._ip.get_addr(family=socket.AF_INET, index=_LOOPBACK)
+        return [each.get_attr("IFA_ADDRESS") for each in addresses if each.get_attr("IFA_LABEL") == label]
 
     def taken_networks(self) -> list[IPv4Network]:
         """Every IPv4 network that an address or a route of this host speaks of, but for the default route."""

@@ -121,6 +121,9 @@ class CgroupTree:
                 found |= {entry.name for entry in (root / self.name).iterdir() if entry.is_dir()}
         return found
 
+    def exists(self) -> bool:
+        return any((root / self.name).is_dir() for root in self.layout.roots())
+
     def remove(self) -> None:
         """Remove the instance's own groups, where nothing is left in them."""
         for root in self.layout.roots():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
+_LOOP_CLR_FD = 0x4C01
 _LO_FLAGS_AUTOCLEAR = 4
 _LO_FLAGS_DIRECT_IO = 16
 _ATTEMPTS = 64
@@ -96,6 +97,26 @@ def backing_of(device: str) -> Path | None:
     except OSError:
         return None
     return Path(text.strip().removesuffix(" (deleted)"))
+
+
+def images() -> list[Path]:
+    """The files of all loop devices of this host."""
+    names = [name for name in os.listdir("/sys/block") if name.startswith("loop")]
+    return [backing for name in names if (backing := backing_of(name)) is not None]
+
+
+def detach(device: str, file: Path) -> None:
+    """Take the device off this file; where it is open or mounted still, once that ends. Idempotent."""
+    if backing_of(device) != file:
+        return  # it went with its mount, and may serve somebody else by now
+    descriptor = os.open(f"/dev/{device}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, _LOOP_CLR_FD)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def devices_of(folder: Path) -> dict[str, Path]:

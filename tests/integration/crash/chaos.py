@@ -90,7 +90,7 @@ class Chaos:
         work = [asyncio.create_task(each) for each in self._work()]
         shots = [
             asyncio.create_task(self._shoot())
-            for _ in range(dice.choice((0, 1) if self._down else (1, 2, 3)))
+            for _ in range(dice.choice((0, 1) if self._down else (2, 3, 4)))
         ]
         if self._down:
             await self._crash(shots)
@@ -153,7 +153,7 @@ class Chaos:
         if known.id in self._wild:
             known.hurt(State.FAILED, deadly=False)
         began = await self._client.begin(known.id, _WORK)
-        if self._done(known, began):
+        if self._done(known, began) and known.id not in self._wild:
             known.worker = began.content["id"]
 
     async def _write(self, known: Known, chance: float) -> None:
