@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from sandlot.errors import NotFound
-from sandlot.node import HostReport, Node, NodeSettings, SandboxSpec
+from sandlot.node import HostReport, Node, NodeSandbox, NodeSettings, SandboxSpec
+from sandlot.node.cgroups import CgroupLayout
+from sandlot.node.processes import wait_ended
 from tests.integration.node import creator
 from tests.integration.node.conftest import run, traces
 
@@ -116,3 +118,11 @@ async def test_a_record_that_cannot_be_read_is_only_a_leftover(
     await node.sweep(set())
     await node.stop()
     assert traces(settings) == []
+
+
+async def test_what_somebody_took_out_of_its_group_ends_too(node: Node, sandbox: NodeSandbox) -> None:
+    main = sandbox.parts.main
+    for root in CgroupLayout.detect().roots():
+        (root / "cgroup.procs").write_text(str(main.pid))
+    await node.destroy(sandbox.id)
+    await asyncio.wait_for(wait_ended(main), 10)
