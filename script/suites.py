@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class Suite:
 
     name: str
     paths: Sequence[Path]
+    folder: Path
+    """For its temporary files: pytest's common one is tidied by whichever run ends first."""
     took_s: float = 0.0
     status: int | None = None
     flaky: bool = False
@@ -62,7 +65,8 @@ class Suite:
 
     def _command(self, *options: str) -> list[str]:
         cache = ["-o", f"cache_dir={LOGS / self.name}"]
-        return [sys.executable, "-m", "pytest", "--durations=5", *cache, *options, *map(str, self.paths)]
+        own = [f"--basetemp={self.folder / self.name}", *cache, *options]
+        return [sys.executable, "-m", "pytest", "--durations=5", *own, *map(str, self.paths)]
 
     def show(self) -> None:
         lines = self.log.read_text(errors="replace").splitlines()
@@ -71,13 +75,17 @@ class Suite:
             print("\n".join(lines), flush=True)
 
 
-def suites() -> list[Suite]:
+def suites(folder: Path) -> list[Suite]:
     """One for each folder of ``tests`` and of ``tests/integration`` that has tests."""
     folders = [path for path in TESTS.iterdir() if path.name != "integration"]
     folders += (TESTS / "integration").iterdir()
-    found = [Suite(path.name, [path]) for path in folders if path.is_dir() and any(path.rglob("test_*.py"))]
+    found = [Suite(path.name, [path], folder) for path in folders if _has_tests(path)]
     order = {name: place for place, name in enumerate(LONGEST_FIRST)}
     return sorted(found, key=lambda suite: (order.get(suite.name, len(order)), suite.name))
+
+
+def _has_tests(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.rglob("test_*.py"))
 
 
 def run(waiting: list[Suite]) -> Iterator[Suite]:
@@ -99,8 +107,12 @@ def run(waiting: list[Suite]) -> Iterator[Suite]:
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sandlot-tests-", ignore_cleanup_errors=True) as folder:
+        return run_all(suites(Path(folder)))
+
+
+def run_all(everything: list[Suite]) -> int:
     began = time.monotonic()
-    everything = suites()
     print(f"{len(everything)} suites, {AT_ONCE} at once: {', '.join(each.name for each in everything)}")
     for suite in run(list(everything)):
         suite.show()
