@@ -107,7 +107,7 @@ def run(waiting: list[Suite]) -> Iterator[Suite]:
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sandlot-tests-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as folder:
         return run_all(suites(Path(folder)))
 
 

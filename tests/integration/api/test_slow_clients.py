@@ -98,7 +98,8 @@ def test_work_goes_on_beside_a_thousand_who_never_finish(
             assert lines(worker.post(f"{box}/commands", json={"command": "exit 3"}))[-1]["exit_code"] == 3
         made = worker.post(SANDBOXES, json={"isolation": "container"}).raise_for_status().json()
         assert worker.delete(f"{SANDBOXES}/{made['id']}").json() == {"killed": True}
-        assert open_sockets(small) <= sockets + CONNECTIONS
+        # Some more: those who are just being told that there is no room.
+        assert open_sockets(small) <= sockets + CONNECTIONS + 8
         assert resident_bytes(small) < before + 64 * MIB
         until(
             lambda: open_sockets(small) <= sockets + 40, "the connections being let go, their clients there"

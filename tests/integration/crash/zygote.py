@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 from sandlot.node import HostReport, NodeSettings, node
@@ -43,6 +44,8 @@ def _become_server(folder: Path, *, known: bool) -> None:
     status = 1
     try:
         status = serve(load())
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 
