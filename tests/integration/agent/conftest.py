@@ -86,8 +86,9 @@ def guest(binary: Path, tmp_path: Path) -> Iterator[Guest]:
         os.chown(folder / user, uid, uid)
     (tmp_path / "passwd").write_text(PASSWD.format(home=folder))
     (tmp_path / "group").write_text(GROUP)
-    for name in ("sudo", "su"):
-        (folder / name).symlink_to(binary)
+    # A copy: the checkout may be closed to them as well.
+    shutil.copy(binary, folder / "sudo")
+    (folder / "su").symlink_to("sudo")
     secret, port = secrets.token_hex(16), _free_port()
     setup = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@"'
     read_end, write_end = os.pipe()
