@@ -48,6 +48,8 @@ PHASES = Durations("tier", "phase")
 """Of making a sandbox: ``prepare`` (disk, network, root file system), ``start`` (the runtime), ``connect``
 (to the agent).
 """
+_BEING_CLEANED = 256
+"""Sandboxes that have ended, and room made for the next, whose networks are still being taken down."""
 _CLEAN_AGAIN_S = (0.5, 2.0, 10.0)
 _CLEAN_REMAINS_EVERY_S = 60.0
 _NEWS_KEPT = 1000
@@ -68,7 +70,7 @@ class Node:
             settings.instance,
             self._folder,
             size=settings.network_slots,
-            limit=settings.max_sandboxes,
+            limit=settings.max_sandboxes + _BEING_CLEANED,
             allow=settings.network_allow,
         )
         self._disks = DiskPool(
