@@ -42,7 +42,7 @@ class Screen:
     def type(self, text: str) -> None:
         os.write(self.keyboard, text.encode())
 
-    def expect(self, text: str, *, within: float = 15.0) -> None:
+    def expect(self, text: str, *, within: float = 60.0) -> None:
         """Read until ``text`` was shown; what comes after it stays for the next time."""
         deadline = time.monotonic() + within
         while text.encode() not in self.shown:
@@ -50,7 +50,7 @@ class Screen:
         self.shown = self.shown.split(text.encode(), 1)[1]
 
     def wait(self) -> int:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while self._read(deadline):
             pass
         _, status = os.waitpid(self.pid, 0)
