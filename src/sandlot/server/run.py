@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import faulthandler
 import ipaddress
 import os
 import resource
@@ -54,6 +55,7 @@ def serve(settings: Settings) -> int:
     The second, or ``stop_timeout_s``, ends the process at once; the next start finds everything all the same.
     """
     logs.configure(settings.log_level, settings.log_format)
+    faulthandler.enable()  # a library that crashes leaves a word of where
     try:
         _check_root()
         _raise_open_files()
