@@ -379,10 +379,8 @@ static void on_session(struct source *source, uint32_t events) {
 
 static void on_deadline(struct timer *timer) { end(container_of(timer, struct session, deadline)); }
 
-static void on_accept(struct source *source, uint32_t events) {
-    (void)events;
-    int one = 1, fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) return;
+static void begin(int fd) {
+    int one = 1;
     struct session *session = session_count < SESSIONS_MAX ? calloc(1, sizeof *session) : NULL;
     uint8_t *in = session ? malloc(REQUEST_MAX + FRAME_HEADER) : NULL;
     if (!in) {
@@ -399,6 +397,12 @@ static void on_accept(struct source *source, uint32_t events) {
     loop_add(&session->source, fd, EPOLLIN, on_session);
     timer_start(&session->deadline, REQUEST_MS, on_deadline);
     say(session, SUDO_HELLO, NULL, 0, -1);
+}
+
+static void on_accept(struct source *source, uint32_t events) {
+    (void)events;
+    int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) begin(fd);
 }
 
 bool sudo_exited(pid_t pid, int status) {
