@@ -153,6 +153,9 @@ def _drafted(request: CreateSandbox, settled: Settled, template: Template, tenan
         metadata=dict(request.metadata),
         guest=GuestConfig(config.user, config.workdir, dict(config.env), dict(config.kernels)),
         created_at=datetime.now(UTC),
+        ingress=request.ingress,
+        secured=request.secured,
+        idempotency_key=request.idempotency_key,
     )
 
 

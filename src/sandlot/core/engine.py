@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -184,6 +184,10 @@ class Engine:
         if live is None or live.sandbox.state is not State.RUNNING:
             raise await self._gone(id)
         return live
+
+    def running(self) -> Iterator[LiveSandbox]:
+        """All that can be talked to now, of all tenants."""
+        return iter(self._roster)
 
     async def explain(self, id: str, error: SandlotError) -> SandlotError:
         """What a caller should hear whose talk with a sandbox broke off: its end, where that is why."""

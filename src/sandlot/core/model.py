@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from sandlot.core.lifecycle import LIVE, State
 from sandlot.node import Tier
 from sandlot.store import Quotas
 
 T = TypeVar("T")
+
+Ingress = Literal["public", "token", "off"]
+"""Who reaches the web ports: whoever knows their host names, who shows the sandbox's token, nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Sandbox:
     started_at: datetime | None = None
     deadline: datetime | None = None
     ended_at: datetime | None = None
+    ingress: Ingress = "public"
+    secured: bool = True
+    """Whether who talks to it without a key must show its token."""
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,9 @@ class CreateSandbox:
     timeout_s: float | None = 300.0
     internet: bool = True
     hostname: str | None = None
+    ingress: Ingress = "public"
+    secured: bool = True
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

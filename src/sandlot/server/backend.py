@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from secrets import token_bytes
 
 import structlog
 
+from sandlot.core.access import Access
 from sandlot.core.engine import Engine
 from sandlot.core.survey import Survey
 from sandlot.core.tenancy import TenantEngine
+from sandlot.core.tokens import AccessTokens
 from sandlot.errors import SandlotError, Unavailable
 from sandlot.images import Templates
 from sandlot.node import HostReport, Node
 from sandlot.node.memory import available_memory_mib
 from sandlot.server.auth import Authenticator
+from sandlot.server.secret import secret_of
 from sandlot.server.settings import Settings
 from sandlot.store import Database, KeyStore, SandboxStore, Tenant, sqlite_url
 
@@ -35,13 +39,17 @@ def database_of(settings: Settings) -> Database:
 
 
 class Backend:
-    """The engine with the store under it. ``prepare`` is called once the store is open."""
+    """The engine with the store under it. ``prepare`` is called once the store is open.
+
+    ``secret`` is what sandboxes' tokens follow from; without one they end with this object.
+    """
 
     def __init__(
         self,
         engine: Engine,
         database: Database,
         *,
+        secret: bytes | None = None,
         prepare: Callable[[KeyStore], Awaitable[None]] | None = None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -51,6 +59,7 @@ class Backend:
         self.reason = "the server is starting: it looks after the sandboxes that a former one left running"
         self.failure: str | None = None
         """Why it could not start, where it could not."""
+        self.access = Access(engine, AccessTokens(secret or token_bytes(32)))
         self._engine = engine
         self._database = database
         self._prepare = prepare
@@ -75,7 +84,8 @@ class Backend:
             limits=settings.limits(),
             available_memory_mib=available_memory_mib,
         )
-        return cls(engine, database, prepare=prepare, on_failure=on_failure)
+        secret = secret_of(settings.data_dir)
+        return cls(engine, database, secret=secret, prepare=prepare, on_failure=on_failure)
 
     def check_ready(self) -> None:
         """Raises Unavailable unless ready."""

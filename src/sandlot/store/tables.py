@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    true,
 )
 
 metadata = MetaData()
@@ -64,9 +65,13 @@ sandboxes = Table(
     Column("started_at", Instant),
     Column("deadline", Instant),
     Column("ended_at", Instant),
+    Column("ingress", String(16), nullable=False, server_default="public"),
+    Column("secured", Boolean, nullable=False, server_default=true()),
+    Column("idempotency_key", String(255)),
     Index("sandboxes_by_age", "created_at", "id"),
     Index("sandboxes_by_state", "state"),
     Index("sandboxes_by_tenant", "tenant", "created_at", "id"),
+    Index("sandboxes_by_idempotency_key", "tenant", "idempotency_key", unique=True),
 )
 
 events = Table(

@@ -1,0 +1,67 @@
+"""The way to a running sandbox for those who hold its token instead of a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sandlot.core.ids import is_sandbox_id
+from sandlot.core.ledger import unknown
+from sandlot.core.live import LiveSandbox
+from sandlot.core.tokens import AccessTokens, Purpose
+from sandlot.errors import SandlotError, Unauthenticated
+
+if TYPE_CHECKING:
+    from sandlot.core.engine import Engine
+
+
+class Access:
+    """One sandbox at a time, named by its id, and only where the caller may."""
+
+    def __init__(self, engine: Engine, tokens: AccessTokens) -> None:
+        self._engine = engine
+        self._tokens = tokens
+
+    def token(self, sandbox_id: str, purpose: Purpose) -> str:
+        """The token to hand to whoever holds a key for this sandbox."""
+        return self._tokens.of(sandbox_id, purpose)
+
+    async def agent(self, sandbox_id: str, token: str | None) -> LiveSandbox:
+        """For commands, files and code. A sandbox that is not ``secured`` asks for no token.
+
+        Raises NotFound, SandboxGone, Unauthenticated, Conflict, Unavailable.
+        """
+        live = await self._live(sandbox_id)
+        if live.sandbox.secured and not self._tokens.check(sandbox_id, Purpose.AGENT, token):
+            raise Unauthenticated(
+                f"sandbox {sandbox_id} asks for its access token, and this request "
+                + ("has none" if token is None else "has another")
+            )
+        return live
+
+    async def ingress(self, sandbox_id: str, token: str | None) -> LiveSandbox:
+        """For its web ports. Raises NotFound (also where its ports are switched off), SandboxGone,
+        Unauthenticated, Conflict, Unavailable.
+        """
+        live = await self._live(sandbox_id)
+        if live.sandbox.ingress == "off":
+            raise unknown(sandbox_id)
+        if live.sandbox.ingress == "token" and not self._tokens.check(sandbox_id, Purpose.INGRESS, token):
+            raise Unauthenticated(f"the ports of sandbox {sandbox_id} are not public: send its ingress token")
+        return live
+
+    def signed(self, matches: Callable[[str], bool]) -> LiveSandbox | None:
+        """The running sandbox whose agent token made a signature; None where none did."""
+        for live in self._engine.running():
+            if live.sandbox.secured and matches(self._tokens.of(live.id, Purpose.AGENT)):
+                return live
+        return None
+
+    async def explain(self, sandbox_id: str, error: SandlotError) -> SandlotError:
+        """What a caller should hear whose talk with a sandbox broke off."""
+        return await self._engine.explain(sandbox_id, error)
+
+    async def _live(self, sandbox_id: str) -> LiveSandbox:
+        if not is_sandbox_id(sandbox_id):
+            raise unknown(sandbox_id)
+        return await self._engine.live(sandbox_id)
