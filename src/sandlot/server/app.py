@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandlot import __version__
-from sandlot.doors import native
+from sandlot.doors import e2b, native
 from sandlot.doors.encoding import Json, to_json
 from sandlot.doors.streaming import Streams
 from sandlot.errors import PermissionDenied
@@ -58,6 +58,9 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     app.state.backend = backend
     app.state.streams = streams
     app.state.metrics = page
+    door = _e2b_door(settings, backend, streams)
+    app.add_middleware(e2b.Addressing, door=door, services=e2b.services(door))
+    # The last one added is the outermost.
     app.add_middleware(RequestContext, access_log=settings.access_log, requests=page.requests)
     native.install(app, _native_door(settings, backend, streams))
     app.get("/healthz", tags=["health"])(healthz)
@@ -110,6 +113,22 @@ def _native_door(settings: Settings, backend: Backend, streams: Streams) -> nati
         engine_of=backend.engine_of,
         authenticate=backend.authenticate,
         streams=streams,
+        max_body_bytes=settings.max_body_kib * KIB,
+        max_upload_bytes=None if upload is None else upload * KIB * KIB,
+        body_idle_s=settings.body_idle_timeout_s,
+    )
+
+
+def _e2b_door(settings: Settings, backend: Backend, streams: Streams) -> e2b.Door:
+    upload = settings.max_upload_mib
+    return e2b.Door(
+        check_ready=backend.check_ready,
+        authenticate=backend.authenticate,
+        engine_of=backend.engine_of,
+        streams=streams,
+        access=backend.access,
+        domain=f"localhost:{settings.port}",
+        elsewhere=Response(status_code=502),
         max_body_bytes=settings.max_body_kib * KIB,
         max_upload_bytes=None if upload is None else upload * KIB * KIB,
         body_idle_s=settings.body_idle_timeout_s,

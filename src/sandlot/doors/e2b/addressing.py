@@ -1,0 +1,63 @@
+"""Which part of this door a request is for, or none: by headers, by a signature, by the path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandlot.doors.e2b.door import ENVD_PORT, Door
+from sandlot.doors.e2b.errors import response_for
+from sandlot.doors.e2b.services import control_plane
+from sandlot.doors.e2b.signatures import sandbox_that_signed
+from sandlot.doors.ingress.hosts import Address
+from sandlot.errors import InvalidArgument
+
+_CONTROL: Final = re.compile(
+    r"/(v[23]/)?(sandboxes|templates|default-templates|snapshots|volumes|volumecontent|secrets|teams)(/|$)"
+)
+
+
+class Addressing:
+    """Before ``app``, which gets what is for none. A client that was given one address for all sandboxes
+    names the one it means in a header; the file addresses that it signs name none at all.
+    """
+
+    def __init__(self, app: ASGIApp, *, door: Door, services: Mapping[int, ASGIApp]) -> None:
+        self._app = app
+        self._door = door
+        self._services = services
+        self._control = control_plane(door)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        if (sandbox_id := Headers(scope=scope).get("e2b-sandbox-id")) is not None:
+            await self._serve(sandbox_id, scope, receive, send)
+        elif scope["type"] == "http" and _CONTROL.match(scope["path"]):
+            await self._control(scope, receive, send)
+        elif scope["path"] == "/files" and (signer := self._signer(scope)) is not None:
+            await self._to(Address(ENVD_PORT, signer), scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, sandbox_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        port = Headers(scope=scope).get("e2b-sandbox-port", str(ENVD_PORT))
+        if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
+            error = InvalidArgument(f"e2b-sandbox-port: a port is 1 to 65535, not {port[:20]!r}")
+            await response_for(error)(scope, receive, send)
+            return
+        await self._to(Address(int(port), sandbox_id), scope, receive, send)
+
+    async def _to(self, address: Address, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["ingress"] = address
+        await self._services.get(address.port, self._door.elsewhere)(scope, receive, send)
+
+    def _signer(self, scope: Scope) -> str | None:
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        return sandbox_that_signed(self._door.access, scope["method"], query)

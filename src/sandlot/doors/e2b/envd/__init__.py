@@ -1,0 +1,11 @@
+"""envd: what is spoken with one sandbox at its own address. RPCs for processes and files, HTTP beside."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from sandlot.doors.e2b.envd import filesystem, health, process
+
+
+def routes() -> list[BaseRoute]:
+    return [*process.ROUTES, *filesystem.ROUTES, *health.ROUTES]

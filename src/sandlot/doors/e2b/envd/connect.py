@@ -1,0 +1,314 @@
+"""The Connect protocol with JSON messages, the server's side: unary calls and streams of either direction.
+
+https://connectrpc.com/docs/protocol: a message of a stream has one byte of flags and four of length before
+it; the last one has flag 2 and says how the stream ended.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandlot.core.live import LiveSandbox
+from sandlot.doors.bodies import bounded
+from sandlot.doors.e2b.door import door_of, sandbox_of, user_of
+from sandlot.doors.e2b.errors import SandboxNotFound, response_for
+from sandlot.doors.encoding import to_json
+from sandlot.doors.streaming import Stream
+from sandlot.errors import (
+    Conflict,
+    DeadlineExceeded,
+    InvalidArgument,
+    LimitExceeded,
+    NotEnoughSpace,
+    NotFound,
+    PermissionDenied,
+    SandboxGone,
+    SandlotError,
+    Unauthenticated,
+    Unavailable,
+)
+
+UNARY: Final = "application/json"
+STREAM: Final = "application/connect+json"
+_PREFIX: Final = struct.Struct(">BI")
+_END: Final = 2
+_PROMISED_S: Final = 90.0
+"""How often a stream speaks where the client did not say (``Keepalive-Ping-Interval``, seconds)."""
+
+
+class Code(StrEnum):
+    CANCELED = "canceled"
+    INVALID_ARGUMENT = "invalid_argument"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    NOT_FOUND = "not_found"
+    ALREADY_EXISTS = "already_exists"
+    PERMISSION_DENIED = "permission_denied"
+    RESOURCE_EXHAUSTED = "resource_exhausted"
+    FAILED_PRECONDITION = "failed_precondition"
+    UNIMPLEMENTED = "unimplemented"
+    INTERNAL = "internal"
+    UNAVAILABLE = "unavailable"
+    UNAUTHENTICATED = "unauthenticated"
+
+
+_STATUS: Final[Mapping[Code, int]] = {
+    Code.CANCELED: 499,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.UNAUTHENTICATED: 401,
+}
+_CODES: Final[Mapping[type[SandlotError], Code]] = {
+    InvalidArgument: Code.INVALID_ARGUMENT,
+    Unauthenticated: Code.UNAUTHENTICATED,
+    PermissionDenied: Code.PERMISSION_DENIED,
+    NotFound: Code.NOT_FOUND,
+    Conflict: Code.FAILED_PRECONDITION,
+    SandboxGone: Code.UNAVAILABLE,
+    LimitExceeded: Code.RESOURCE_EXHAUSTED,
+    NotEnoughSpace: Code.RESOURCE_EXHAUSTED,
+    Unavailable: Code.UNAVAILABLE,
+    DeadlineExceeded: Code.DEADLINE_EXCEEDED,
+}
+
+
+class RpcError(Exception):
+    """An answer with this code, where the engine's error alone would be given another."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Message(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A message in the JSON form of protocol buffers: bytes in base64, what is not known left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: the sandbox it is for, as which user (None: the default one), and how long it may take."""
+
+    request: Request
+    live: LiveSandbox
+    user: str | None
+    timeout_s: float | None
+    keepalive_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a server stream sends: ``first`` at once, then ``items``; ``close`` is awaited in every case.
+
+    ``keepalive`` is sent whenever nothing else was for a while.
+    """
+
+    items: AsyncIterator[Message]
+    first: Sequence[Message] = ()
+    close: Callable[[], Awaitable[Any]] | None = None
+    keepalive: Message | None = None
+
+
+T = TypeVar("T", bound=Message)
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+def unary(service: str, method: str, kind: type[T], handle: Callable[[Call, T], Awaitable[Message]]) -> Route:
+    """One message for one."""
+    decoder = msgspec.json.Decoder(kind)
+
+    async def answer(call: Call) -> Response:
+        message = _decoded(decoder, await call.request.body())
+        return Response(to_json(await handle(call, message)), media_type=UNARY)
+
+    return _route(service, method, UNARY, answer)
+
+
+def server_stream(
+    service: str, method: str, kind: type[T], handle: Callable[[Call, T], Awaitable[Answers]]
+) -> Route:
+    """One message for many."""
+    decoder = msgspec.json.Decoder(kind)
+
+    async def answer(call: Call) -> Response:
+        messages = _messages(call.request, decoder)
+        try:
+            message = await anext(messages)
+        except StopAsyncIteration:
+            raise RpcError(Code.INVALID_ARGUMENT, "the request holds no message") from None
+        return _stream(call, await handle(call, message))
+
+    return _route(service, method, STREAM, answer)
+
+
+def client_stream(
+    service: str, method: str, kind: type[T], handle: Callable[[Call, AsyncIterator[T]], Awaitable[Message]]
+) -> Route:
+    """Many messages for one."""
+    decoder = msgspec.json.Decoder(kind)
+
+    async def answer(call: Call) -> Response:
+        message = await handle(call, _messages(call.request, decoder))
+        return Response(_frame(message) + _last(None), media_type=STREAM)
+
+    return _route(service, method, STREAM, answer)
+
+
+def enveloped(body: bytes, flags: int = 0) -> bytes:
+    return _PREFIX.pack(flags, len(body)) + body
+
+
+def _route(service: str, method: str, media_type: str, answer: Handler) -> Route:
+    async def endpoint(request: Request) -> Response:
+        try:
+            _check_type(request, media_type)
+            call = await _call(request, streamed=media_type == STREAM)
+        except SandboxNotFound as error:
+            return response_for(error)
+        except (SandlotError, RpcError) as error:
+            return _refused(error, media_type)
+        try:
+            return await answer(call)
+        except (SandlotError, RpcError) as error:
+            return _refused(await _explained(call, error), media_type)
+
+    endpoint.__name__ = f"e2b_{service.rpartition('.')[2]}_{method}".lower()
+    return Route(f"/{service}/{method}", endpoint, methods=["POST"])
+
+
+async def _call(request: Request, *, streamed: bool) -> Call:
+    live = await sandbox_of(request)
+    door = door_of(request)
+    limit = None if streamed else door.max_body_bytes
+    receive = bounded(request.scope, request.receive, limit=limit, idle_s=door.body_idle_s)
+    return Call(
+        Request(request.scope, request.receive if streamed else receive),
+        live,
+        user_of(request),
+        _timeout_s(request),
+        _number(request, "keepalive-ping-interval") or _PROMISED_S,
+    )
+
+
+def _timeout_s(request: Request) -> float | None:
+    ms = _number(request, "connect-timeout-ms")
+    return None if not ms else ms / 1000
+
+
+def _number(request: Request, name: str) -> float | None:
+    text = request.headers.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise InvalidArgument(f"{name}: a whole number of at most ten digits is needed, not {text[:40]!r}")
+    return float(text)
+
+
+def _check_type(request: Request, media_type: str) -> None:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != media_type:
+        raise RpcError(Code.UNIMPLEMENTED, f"content-type: {media_type} is understood here, not {given!r}")
+    name = "content-encoding" if media_type == UNARY else "connect-content-encoding"
+    if request.headers.get(name, "identity") != "identity":
+        raise RpcError(Code.UNIMPLEMENTED, f"{name}: only identity is understood here")
+
+
+async def _messages(request: Request, decoder: msgspec.json.Decoder[T]) -> AsyncGenerator[T, None]:
+    """As they come. Raises RpcError, InvalidArgument."""
+    limit = door_of(request).max_body_bytes
+    buffer = bytearray()
+    async for chunk in request.stream():
+        buffer += chunk
+        while len(buffer) >= _PREFIX.size:
+            flags, size = _PREFIX.unpack_from(buffer)
+            if size > limit:
+                raise RpcError(Code.RESOURCE_EXHAUSTED, f"a message may hold at most {limit} bytes")
+            if flags:
+                raise RpcError(Code.UNIMPLEMENTED, "compressed messages are not understood here")
+            end = _PREFIX.size + size
+            if len(buffer) < end:
+                break
+            body = bytes(buffer[_PREFIX.size : end])
+            del buffer[:end]
+            yield _decoded(decoder, body)
+    if buffer:
+        raise RpcError(Code.INVALID_ARGUMENT, "the last message is not complete")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RpcError(Code.INVALID_ARGUMENT, f"the message cannot be read: {error}") from None
+
+
+def _stream(call: Call, answers: Answers) -> Response:
+    async def last_words(error: Exception) -> bytes:
+        return _last(await _explained(call, error))
+
+    async def framed() -> AsyncGenerator[bytes, None]:
+        async for item in answers.items:
+            yield _frame(item)
+        yield _last(None)
+
+    return Stream(
+        framed(),
+        bytes,
+        streams=door_of(call.request).streams,
+        media_type=STREAM,
+        first=b"".join(map(_frame, answers.first)) or None,
+        close=answers.close,
+        keepalive=None if answers.keepalive is None else _frame(answers.keepalive),
+        keepalive_s=call.keepalive_s,
+        last_words=last_words,
+    )
+
+
+def _frame(message: Message) -> bytes:
+    return enveloped(to_json(message))
+
+
+def _last(error: Exception | None) -> bytes:
+    return enveloped(json.dumps({} if error is None else {"error": _described(error)}).encode(), _END)
+
+
+def _refused(error: Exception, media_type: str) -> Response:
+    if media_type == STREAM:
+        return Response(_last(error), media_type=STREAM)
+    described = _described(error)
+    status = _STATUS[Code(described["code"])]
+    return Response(to_json(described), status, media_type=UNARY)
+
+
+async def _explained(call: Call, error: Exception) -> Exception:
+    """The engine's word on why a talk with a sandbox broke off."""
+    if isinstance(error, SandlotError):
+        return await door_of(call.request).access.explain(call.live.id, error)
+    return error
+
+
+def _described(error: Exception) -> dict[str, str]:
+    if isinstance(error, RpcError):
+        return {"code": error.code, "message": error.message}
+    if isinstance(error, SandlotError):
+        code = next((_CODES[cls] for cls in type(error).__mro__ if cls in _CODES), Code.INTERNAL)
+        return {"code": code, "message": error.message}
+    return {"code": Code.INTERNAL, "message": HTTPStatus(500).phrase}

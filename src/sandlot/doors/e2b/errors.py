@@ -1,0 +1,87 @@
+"""The shapes of errors: the control plane's and envd's HTTP have one, its RPCs another (connect.py)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from sandlot.doors.encoding import Json
+from sandlot.errors import (
+    Conflict,
+    DeadlineExceeded,
+    GuestError,
+    InvalidArgument,
+    LimitExceeded,
+    NotEnoughSpace,
+    NotFound,
+    PermissionDenied,
+    SandboxGone,
+    SandlotError,
+    TierUnavailable,
+    Unauthenticated,
+    Unavailable,
+)
+
+_log = structlog.get_logger(__name__)
+
+STATUS: Final[Mapping[type[SandlotError], int]] = {
+    InvalidArgument: 400,
+    Unauthenticated: 401,
+    PermissionDenied: 403,
+    NotFound: 404,
+    SandboxGone: 404,
+    Conflict: 409,
+    TierUnavailable: 422,
+    LimitExceeded: 429,
+    GuestError: 500,
+    Unavailable: 503,
+    DeadlineExceeded: 504,
+    NotEnoughSpace: 507,
+}
+RETRY_AFTER_S: Final = 1
+
+
+class SandboxNotFound(SandlotError):
+    """No such sandbox runs. Clients know it by the status 502 and the words "was not found"."""
+
+    code = "sandbox_not_found"
+
+    def __init__(self, sandbox_id: str) -> None:
+        super().__init__(
+            f"The sandbox {sandbox_id} was not found: it has ended, or never was", sandboxId=sandbox_id
+        )
+
+
+def status_of(error: SandlotError) -> int:
+    """The HTTP status of an error; 500 for a class that nobody has mapped."""
+    if isinstance(error, SandboxNotFound):
+        return 502
+    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
+
+
+def response_for(error: SandlotError) -> Response:
+    status = status_of(error)
+    headers = {}
+    if status in (429, 503):
+        headers["retry-after"] = str(math.ceil(error.details.get("retry_after_s", RETRY_AFTER_S)))
+    body: dict[str, Any] = {"code": status, "message": error.message}
+    if isinstance(error, SandboxNotFound):
+        body |= error.details
+    return Json(body, status, headers)
+
+
+async def on_sandlot_error(_: HTTPConnection, error: SandlotError) -> Response:
+    return response_for(error)
+
+
+async def on_http_error(connection: HTTPConnection, error: HTTPException) -> Response:
+    message = str(error.detail)
+    if error.status_code == 404:
+        message = f"no such address: {connection.scope['path']}"
+    return Json({"code": error.status_code, "message": message}, error.status_code, error.headers)

@@ -1,0 +1,34 @@
+"""This door's three applications: the control plane, and two that answer at a sandbox's address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from sandlot.doors.e2b import code, control, envd
+from sandlot.doors.e2b.door import CODE_PORT, ENVD_PORT, Door
+from sandlot.doors.e2b.errors import on_http_error, on_sandlot_error
+from sandlot.errors import SandlotError
+
+
+def services(door: Door) -> Mapping[int, ASGIApp]:
+    """By the port of the sandbox that each stands in for."""
+    return {ENVD_PORT: _application(door, envd.routes()), CODE_PORT: _application(door, code.routes())}
+
+
+def control_plane(door: Door) -> ASGIApp:
+    """What makes sandboxes, finds and ends them."""
+    return _application(door, control.routes())
+
+
+def _application(door: Door, routes: Iterable[BaseRoute]) -> ASGIApp:
+    handlers: dict[Any, Any] = {SandlotError: on_sandlot_error, HTTPException: on_http_error}
+    app = Starlette(routes=list(routes), exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    app.state.e2b = door
+    return app
