@@ -26,7 +26,7 @@ from sandlot.errors import (
 )
 from sandlot.log_context import about
 from sandlot.network import NetworkPolicy, NetworkPool, NetworkSlot
-from sandlot.node import bundle, mounts, rootfs
+from sandlot.node import bundle, hugetext, mounts, rootfs
 from sandlot.node.agent import GuestAgent
 from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree, Limits
 from sandlot.node.disks import DiskPool, DiskSlot
@@ -64,6 +64,7 @@ class Node:
         self.settings = settings
         self._folder = settings.data_dir / "node"
         self._run = Path("/run") / f"sandlot-{settings.instance}"
+        self._text = self._run / "runtime"
         self._records = Records(self._folder / "sandboxes")
         self._cgroups = CgroupTree(settings.instance, CgroupLayout.detect())
         self._network = NetworkPool(
@@ -126,6 +127,7 @@ class Node:
         else:
             await self._network.teardown()
         self._cgroups.remove()
+        await asyncio.to_thread(hugetext.remove, self._text)
         for folder in (self._run / "sandboxes", self._run):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -298,11 +300,14 @@ class Node:
         )
 
     def _choose_drivers(self, report: HostReport) -> dict[Tier, Driver]:
-        return {
-            status.tier: driver_for(status.tier, Path(status.runtime), self.settings)
-            for status in report.tiers
-            if status.available and status.runtime
-        }
+        found = {}
+        for status in report.tiers:
+            if status.available and status.runtime:
+                runtime = Path(status.runtime)
+                if status.tier is Tier.GVISOR:
+                    runtime = hugetext.place(runtime, self._text)
+                found[status.tier] = driver_for(status.tier, runtime, self.settings)
+        return found
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────────
 
