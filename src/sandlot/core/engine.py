@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandlot.core.admission import Admission
@@ -177,6 +177,15 @@ class Engine:
         live.sandbox = replace(live.sandbox, deadline=deadline)
         self._roster.arm(id, timeout_s)
         return live.sandbox
+
+    async def extend(self, id: str, timeout_s: float) -> Sandbox:
+        """A deadline at least so far from now; a later one stays. Raises as ``set_timeout`` does."""
+        live = await self.live(id)
+        check_timeout(timeout_s, self.limits)
+        deadline = live.sandbox.deadline
+        if deadline is None or deadline >= datetime.now(UTC) + timedelta(seconds=timeout_s):
+            return live.sandbox
+        return await self.set_timeout(id, timeout_s)
 
     async def live(self, id: str) -> LiveSandbox:
         """The running sandbox. Raises NotFound, SandboxGone (state and reason), Conflict, Unavailable."""

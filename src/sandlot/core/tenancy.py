@@ -52,6 +52,10 @@ class TenantEngine:
         await self.get(id)
         return await self._engine.set_timeout(id, timeout_s)
 
+    async def extend(self, id: str, timeout_s: float) -> Sandbox:
+        await self.get(id)
+        return await self._engine.extend(id, timeout_s)
+
     async def live(self, id: str) -> LiveSandbox:
         await self.get(id)
         return await self._engine.live(id)

@@ -58,10 +58,18 @@ class SandboxNotFound(SandlotError):
         )
 
 
+class NotYet(SandlotError):
+    """Something of the vendor's that this server has not: refused, and never ignored in silence."""
+
+    code = "not_implemented"
+
+
 def status_of(error: SandlotError) -> int:
     """The HTTP status of an error; 500 for a class that nobody has mapped."""
     if isinstance(error, SandboxNotFound):
         return 502
+    if isinstance(error, NotYet):
+        return 501
     return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
 
 
@@ -70,6 +78,8 @@ def response_for(error: SandlotError) -> Response:
     headers = {}
     if status in (429, 503):
         headers["retry-after"] = str(math.ceil(error.details.get("retry_after_s", RETRY_AFTER_S)))
+    if isinstance(error, NotYet):
+        headers["should-retry"] = "false"
     body: dict[str, Any] = {"code": status, "message": error.message}
     if isinstance(error, SandboxNotFound):
         body |= error.details

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
+from sandlot.doors.e2b.control import sandboxes
+
 
 def routes() -> list[BaseRoute]:
-    return []
+    return [*sandboxes.ROUTES]

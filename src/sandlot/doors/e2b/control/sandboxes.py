@@ -1,0 +1,114 @@
+"""Sandboxes: make, connect to, find, time, end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandlot.core.ids import is_sandbox_id
+from sandlot.core.lifecycle import State
+from sandlot.core.model import Sandbox
+from sandlot.core.tenancy import TenantEngine
+from sandlot.doors.e2b.control.answers import detailed, opened
+from sandlot.doors.e2b.control.bodies import body_of
+from sandlot.doors.e2b.control.creating import wish_of
+from sandlot.doors.e2b.control.models import (
+    DEFAULT_REFRESH_S,
+    DEFAULT_TIMEOUT_S,
+    Connect,
+    NewSandbox,
+    Refresh,
+    Timeout,
+)
+from sandlot.doors.e2b.door import door_of, engine_of
+from sandlot.doors.encoding import Json
+from sandlot.doors.streaming import while_connected
+from sandlot.errors import NotFound
+
+
+async def e2b_create_sandbox(request: Request) -> Response:
+    """In the older generation only who says so gets a sandbox that asks for its token."""
+    engine = await engine_of(request)
+    body = await body_of(request, NewSandbox)
+    secured = bool(body.secure) or request.url.path.startswith("/v2/")
+    wish = wish_of(body, secured=secured, idempotency_key=request.headers.get("idempotency-key"))
+    sandbox = await while_connected(request.receive, engine.create(wish))
+    structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
+    return Json(opened(sandbox, door_of(request)), 201)
+
+
+async def e2b_connect_sandbox(request: Request) -> Response:
+    """Its time may become longer by this, never shorter."""
+    engine, id = await _named(request)
+    body = await body_of(request, Connect)
+    timeout_s = DEFAULT_TIMEOUT_S if body.timeout is None else body.timeout
+    sandbox = await engine.extend(id, timeout_s)
+    resumed = request.url.path.endswith("/resume")
+    return Json(opened(sandbox, door_of(request)), 201 if resumed else 200)
+
+
+async def e2b_get_sandbox(request: Request) -> Response:
+    engine, id = await _named(request)
+    return Json(detailed(await running(engine, id), door_of(request)))
+
+
+async def e2b_kill_sandbox(request: Request) -> Response:
+    engine, id = await _named(request)
+    if not await engine.kill(id):
+        raise NotFound(f"sandbox {id} had ended before")
+    return Response(status_code=204)
+
+
+async def e2b_set_timeout(request: Request) -> Response:
+    engine, id = await _named(request)
+    body = await body_of(request, Timeout)
+    await engine.set_timeout(id, body.timeout)
+    return Response(status_code=204)
+
+
+async def e2b_refresh_sandbox(request: Request) -> Response:
+    engine, id = await _named(request)
+    body = await body_of(request, Refresh)
+    await engine.extend(id, DEFAULT_REFRESH_S if body.duration is None else body.duration)
+    return Response(status_code=204)
+
+
+async def running(engine: TenantEngine, id: str) -> Sandbox:
+    """Ended ones are not found here: these clients know no other way to hear of an end. Raises NotFound."""
+    sandbox = await engine.get(id)
+    if sandbox.state is not State.RUNNING:
+        raise NotFound(f"sandbox {id} does not run: it is {sandbox.state} ({sandbox.reason})")
+    return sandbox
+
+
+def sandbox_id_of(request: Request) -> str:
+    """The sandbox that the path names; older clients write a second id behind it. Raises NotFound."""
+    text: str = request.path_params["sandbox_id"]
+    id = text.partition("-")[0]
+    if not is_sandbox_id(id):
+        raise NotFound(f"no sandbox has the id {text[:64]!r}")
+    structlog.contextvars.bind_contextvars(sandbox=id)
+    return id
+
+
+async def _named(request: Request) -> tuple[TenantEngine, str]:
+    engine = await engine_of(request)
+    return engine, sandbox_id_of(request)
+
+
+_ONE: Final = "/sandboxes/{sandbox_id}"
+ROUTES: Final = [
+    Route("/sandboxes", e2b_create_sandbox, methods=["POST"]),
+    Route("/v2/sandboxes", e2b_create_sandbox, methods=["POST"]),
+    Route(_ONE, e2b_get_sandbox, methods=["GET"]),
+    Route(_ONE, e2b_kill_sandbox, methods=["DELETE"]),
+    Route(f"{_ONE}/connect", e2b_connect_sandbox, methods=["POST"]),
+    Route(f"/v2{_ONE}/connect", e2b_connect_sandbox, methods=["POST"]),
+    Route(f"{_ONE}/resume", e2b_connect_sandbox, methods=["POST"]),
+    Route(f"{_ONE}/timeout", e2b_set_timeout, methods=["POST"]),
+    Route(f"{_ONE}/refreshes", e2b_refresh_sandbox, methods=["POST"]),
+]
