@@ -6,7 +6,9 @@ it; the last one has flag 2 and says how the stream ended.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
+import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -39,10 +43,15 @@ from sandlot.errors import (
     Unavailable,
 )
 
+_log = structlog.get_logger(__name__)
+
 UNARY: Final = "application/json"
 STREAM: Final = "application/connect+json"
 _PREFIX: Final = struct.Struct(">BI")
+_COMPRESSED: Final = 1
 _END: Final = 2
+_VERSION: Final = "1"
+_NUMBER: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 _PROMISED_S: Final = 90.0
 """How often a stream speaks where the client did not say (``Keepalive-Ping-Interval``, seconds)."""
 
@@ -112,6 +121,8 @@ class Call:
     user: str | None
     timeout_s: float | None
     keepalive_s: float
+    max_bytes: int
+    """Of one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,59 +139,80 @@ class Answers:
 
 
 T = TypeVar("T", bound=Message)
+R = TypeVar("R")
 Handler = Callable[[Call], Awaitable[Response]]
 
 
-def unary(service: str, method: str, kind: type[T], handle: Callable[[Call, T], Awaitable[Message]]) -> Route:
-    """One message for one."""
-    decoder = msgspec.json.Decoder(kind)
+def unary(
+    service: str,
+    method: str,
+    kind: type[T],
+    handle: Callable[[Call, T], Awaitable[Message]],
+    *,
+    max_bytes: int | None = None,
+) -> Route:
+    """One message for one. ``max_bytes`` of it are taken, by default what the server takes of any body."""
+    decoder = msgspec.json.Decoder(kind, strict=False)
 
     async def answer(call: Call) -> Response:
         message = _decoded(decoder, await call.request.body())
-        return Response(to_json(await handle(call, message)), media_type=UNARY)
+        return Response(to_json(await _in_time(call, handle(call, message))), media_type=UNARY)
 
-    return _route(service, method, UNARY, answer)
+    return _route(service, method, UNARY, answer, max_bytes=max_bytes)
 
 
 def server_stream(
     service: str, method: str, kind: type[T], handle: Callable[[Call, T], Awaitable[Answers]]
 ) -> Route:
-    """One message for many."""
-    decoder = msgspec.json.Decoder(kind)
+    """One message for many. How long these may take is for ``handle`` to see to."""
+    decoder = msgspec.json.Decoder(kind, strict=False)
 
     async def answer(call: Call) -> Response:
-        messages = _messages(call.request, decoder)
-        try:
-            message = await anext(messages)
-        except StopAsyncIteration:
-            raise RpcError(Code.INVALID_ARGUMENT, "the request holds no message") from None
-        return _stream(call, await handle(call, message))
+        messages = [message async for message in _messages(call, decoder)]
+        if len(messages) != 1:
+            raise RpcError(Code.INVALID_ARGUMENT, f"one message is due here, not {len(messages)}")
+        return _stream(call, await _in_time(call, handle(call, messages[0])))
 
     return _route(service, method, STREAM, answer)
 
 
 def client_stream(
-    service: str, method: str, kind: type[T], handle: Callable[[Call, AsyncIterator[T]], Awaitable[Message]]
+    service: str,
+    method: str,
+    kind: type[T],
+    handle: Callable[[Call, AsyncIterator[T]], Awaitable[Message]],
+    *,
+    max_bytes: int | None = None,
 ) -> Route:
-    """Many messages for one."""
-    decoder = msgspec.json.Decoder(kind)
+    """Many messages for one, each of at most ``max_bytes``. However many, and with any time between them."""
+    decoder = msgspec.json.Decoder(kind, strict=False)
 
     async def answer(call: Call) -> Response:
-        message = await handle(call, _messages(call.request, decoder))
+        message = await _in_time(call, handle(call, _messages(call, decoder)))
         return Response(_frame(message) + _last(None), media_type=STREAM)
 
-    return _route(service, method, STREAM, answer)
+    return _route(service, method, STREAM, answer, max_bytes=max_bytes, endless=True)
 
 
 def enveloped(body: bytes, flags: int = 0) -> bytes:
     return _PREFIX.pack(flags, len(body)) + body
 
 
-def _route(service: str, method: str, media_type: str, answer: Handler) -> Route:
+def _route(
+    service: str,
+    method: str,
+    media_type: str,
+    answer: Handler,
+    *,
+    max_bytes: int | None = None,
+    endless: bool = False,
+) -> Route:
     async def endpoint(request: Request) -> Response:
+        if _type_of(request) != media_type:
+            return Response(status_code=415, headers={"accept-post": media_type})
         try:
-            _check_type(request, media_type)
-            call = await _call(request, streamed=media_type == STREAM)
+            _check_protocol(request, media_type)
+            call = await _call(request, max_bytes, endless=endless)
         except SandboxNotFound as error:
             return response_for(error)
         except (SandlotError, RpcError) as error:
@@ -189,22 +221,27 @@ def _route(service: str, method: str, media_type: str, answer: Handler) -> Route
             return await answer(call)
         except (SandlotError, RpcError) as error:
             return _refused(await _explained(call, error), media_type)
+        except HTTPException as error:
+            return _refused(_of_body(error), media_type, error.headers)
 
     endpoint.__name__ = f"e2b_{service.rpartition('.')[2]}_{method}".lower()
     return Route(f"/{service}/{method}", endpoint, methods=["POST"])
 
 
-async def _call(request: Request, *, streamed: bool) -> Call:
+async def _call(request: Request, max_bytes: int | None, *, endless: bool) -> Call:
     live = await sandbox_of(request)
     door = door_of(request)
-    limit = None if streamed else door.max_body_bytes
-    receive = bounded(request.scope, request.receive, limit=limit, idle_s=door.body_idle_s)
+    limit = max_bytes or door.max_body_bytes
+    receive = request.receive
+    if not endless:
+        receive = bounded(request.scope, receive, limit=limit + _PREFIX.size, idle_s=door.body_idle_s)
     return Call(
-        Request(request.scope, request.receive if streamed else receive),
+        Request(request.scope, receive),
         live,
         user_of(request),
         _timeout_s(request),
         _number(request, "keepalive-ping-interval") or _PROMISED_S,
+        limit,
     )
 
 
@@ -214,35 +251,56 @@ def _timeout_s(request: Request) -> float | None:
 
 
 def _number(request: Request, name: str) -> float | None:
+    """Older clients write whole numbers with a point and a zero behind it."""
     text = request.headers.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise InvalidArgument(f"{name}: a whole number of at most ten digits is needed, not {text[:40]!r}")
+    if _NUMBER.fullmatch(text) is None:
+        raise InvalidArgument(f"{name}: a number of at most ten digits is needed, not {text[:40]!r}")
     return float(text)
 
 
-def _check_type(request: Request, media_type: str) -> None:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != media_type:
-        raise RpcError(Code.UNIMPLEMENTED, f"content-type: {media_type} is understood here, not {given!r}")
+def _type_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _check_protocol(request: Request, media_type: str) -> None:
+    version = request.headers.get("connect-protocol-version", _VERSION)
+    if version != _VERSION:
+        raise InvalidArgument(
+            f"connect-protocol-version: {_VERSION} is understood here, not {version[:20]!r}"
+        )
     name = "content-encoding" if media_type == UNARY else "connect-content-encoding"
     if request.headers.get(name, "identity") != "identity":
         raise RpcError(Code.UNIMPLEMENTED, f"{name}: only identity is understood here")
 
 
-async def _messages(request: Request, decoder: msgspec.json.Decoder[T]) -> AsyncGenerator[T, None]:
-    """As they come. Raises RpcError, InvalidArgument."""
-    limit = door_of(request).max_body_bytes
+async def _in_time(call: Call, work: Awaitable[R]) -> R:
+    try:
+        async with asyncio.timeout(call.timeout_s):
+            return await work
+    except TimeoutError:
+        raise out_of_time(call) from None
+
+
+def out_of_time(call: Call) -> RpcError:
+    """What a call is answered that is not done in the time that it gave itself."""
+    return RpcError(Code.DEADLINE_EXCEEDED, f"not done within the {call.timeout_s:g} s that the call gave it")
+
+
+def _of_body(error: HTTPException) -> RpcError:
+    code = Code.DEADLINE_EXCEEDED if error.status_code == 408 else Code.INVALID_ARGUMENT
+    return RpcError(code, str(error.detail))
+
+
+async def _messages(call: Call, decoder: msgspec.json.Decoder[T]) -> AsyncGenerator[T, None]:
+    """As they come, one at a time here. Raises RpcError."""
     buffer = bytearray()
-    async for chunk in request.stream():
+    async for chunk in call.request.stream():
         buffer += chunk
         while len(buffer) >= _PREFIX.size:
             flags, size = _PREFIX.unpack_from(buffer)
-            if size > limit:
-                raise RpcError(Code.RESOURCE_EXHAUSTED, f"a message may hold at most {limit} bytes")
-            if flags:
-                raise RpcError(Code.UNIMPLEMENTED, "compressed messages are not understood here")
+            _check_prefix(flags, size, call.max_bytes)
             end = _PREFIX.size + size
             if len(buffer) < end:
                 break
@@ -251,6 +309,17 @@ async def _messages(request: Request, decoder: msgspec.json.Decoder[T]) -> Async
             yield _decoded(decoder, body)
     if buffer:
         raise RpcError(Code.INVALID_ARGUMENT, "the last message is not complete")
+
+
+def _check_prefix(flags: int, size: int, max_bytes: int) -> None:
+    if flags & _COMPRESSED:
+        raise RpcError(Code.UNIMPLEMENTED, "compressed messages are not understood here")
+    if flags:
+        raise RpcError(Code.INVALID_ARGUMENT, f"a message of a request has no such flags: {flags:#x}")
+    if size > max_bytes:
+        raise RpcError(
+            Code.INVALID_ARGUMENT, f"a message of {size} bytes is too large, {max_bytes} is the limit"
+        )
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -262,6 +331,8 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 def _stream(call: Call, answers: Answers) -> Response:
     async def last_words(error: Exception) -> bytes:
+        if not isinstance(error, SandlotError | RpcError):
+            _log.error("unexpected error", path=call.request.url.path, exc_info=error)
         return _last(await _explained(call, error))
 
     async def framed() -> AsyncGenerator[bytes, None]:
@@ -290,12 +361,11 @@ def _last(error: Exception | None) -> bytes:
     return enveloped(json.dumps({} if error is None else {"error": _described(error)}).encode(), _END)
 
 
-def _refused(error: Exception, media_type: str) -> Response:
+def _refused(error: Exception, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
     if media_type == STREAM:
-        return Response(_last(error), media_type=STREAM)
+        return Response(_last(error), headers=headers, media_type=STREAM)
     described = _described(error)
-    status = _STATUS[Code(described["code"])]
-    return Response(to_json(described), status, media_type=UNARY)
+    return Response(to_json(described), _STATUS[Code(described["code"])], headers, media_type=UNARY)
 
 
 async def _explained(call: Call, error: Exception) -> Exception:
