@@ -16,6 +16,7 @@ from starlette.routing import Route
 from sandlot import __version__
 from sandlot.doors import e2b, native
 from sandlot.doors.encoding import Json, to_json
+from sandlot.doors.ingress import Ingress
 from sandlot.doors.streaming import Streams
 from sandlot.errors import PermissionDenied
 from sandlot.server.backend import Backend, Phase
@@ -58,9 +59,18 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     app.state.backend = backend
     app.state.streams = streams
     app.state.metrics = page
-    door = _e2b_door(settings, backend, streams)
+    ingress = Ingress(
+        domains=settings.domains,
+        check_ready=backend.check_ready,
+        access=backend.access,
+        streams=streams,
+        token_headers=("x-sandlot-token", "e2b-traffic-access-token"),
+    )
+    door = _e2b_door(settings, backend, streams, ingress)
+    ingress.services |= e2b.services(door)
     app.add_middleware(e2b.Addressing, door=door, services=e2b.services(door))
-    # The last one added is the outermost.
+    # The last one added is the outermost: at a port's own address nothing is the server's.
+    app.add_middleware(ingress.before)
     app.add_middleware(RequestContext, access_log=settings.access_log, requests=page.requests)
     native.install(app, _native_door(settings, backend, streams))
     app.get("/healthz", tags=["health"])(healthz)
@@ -119,7 +129,7 @@ def _native_door(settings: Settings, backend: Backend, streams: Streams) -> nati
     )
 
 
-def _e2b_door(settings: Settings, backend: Backend, streams: Streams) -> e2b.Door:
+def _e2b_door(settings: Settings, backend: Backend, streams: Streams, ingress: Ingress) -> e2b.Door:
     upload = settings.max_upload_mib
     return e2b.Door(
         check_ready=backend.check_ready,
@@ -127,8 +137,8 @@ def _e2b_door(settings: Settings, backend: Backend, streams: Streams) -> e2b.Doo
         engine_of=backend.engine_of,
         streams=streams,
         access=backend.access,
-        domain=f"localhost:{settings.port}",
-        elsewhere=Response(status_code=502),
+        domain=settings.domains[0],
+        elsewhere=ingress.elsewhere,
         max_body_bytes=settings.max_body_kib * KIB,
         max_upload_bytes=None if upload is None else upload * KIB * KIB,
         body_idle_s=settings.body_idle_timeout_s,

@@ -43,7 +43,7 @@ _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: its 
 BLOCKING_CALLS: Final = 32
 """At once, in threads: mounts, control groups, files. They wait for the kernel, not for a processor, so that
 there are more than Python's own four and the processors."""
-MAX_MESSAGE_BYTES: Final = 1024 * KIB
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * KIB
 PING_S: Final = 20.0
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
@@ -27,6 +28,11 @@ _CLIENTS_OWN: Final = frozenset({"SANDLOT_URL", "SANDLOT_API_KEY", "SANDLOT_CONF
 _REACHED_AT: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _DEFAULTS: Final = Limits()
 
+HTTPS_PORT: Final = 443
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN: Final = re.compile(rf"(?=.{{1,220}}$)(?:{_LABEL}\.)+(?=[a-z0-9-]*[a-z]){_LABEL}")
+"""Room is left for a port's label before it. The last label has a letter, which an IP address has not."""
+
 
 class Settings(BaseModel):
     """Every setting. docs/configuration.md has a line for each, which a test checks.
@@ -39,6 +45,13 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(7263, ge=1, le=65535)
+    domain: str | None = None
+    tls_port: int = Field(HTTPS_PORT, ge=1, le=65535)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    acme_email: str | None = None
+    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_dns_hook: Path | None = None
     data_dir: Path = Path("/var/lib/sandlot")
     templates_dir: Path | None = None
 
@@ -98,7 +111,15 @@ class Settings(BaseModel):
             IPv4Network(network)
         return networks
 
-    @field_validator("data_dir", "templates_dir")
+    @field_validator("domain")
+    @classmethod
+    def _a_domain(cls, domain: str | None) -> str | None:
+        if domain is not None and not _DOMAIN.fullmatch(domain := domain.lower().rstrip(".")):
+            # With fewer than two dots clients refuse a certificate for *.domain.
+            raise ValueError("a domain is needed that has a dot in it, such as box.example.com, and no port")
+        return domain
+
+    @field_validator("data_dir", "templates_dir", "tls_certificate", "tls_key", "acme_dns_hook")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
@@ -112,6 +133,14 @@ class Settings(BaseModel):
         """How this machine reaches the server."""
         host = _REACHED_AT.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """What ports' host names may end with, the one to hand out first; with the port to reach them at."""
+        plain = f"localhost:{self.port}"
+        if self.domain is None:
+            return (plain,)
+        return (self.domain if self.tls_port == HTTPS_PORT else f"{self.domain}:{self.tls_port}", plain)
 
     def limits(self) -> Limits:
         return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
