@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandlot.core.interpreter import Context
+from sandlot.core.interpreter import Context, default_context
 from sandlot.errors import NotFound
 from tests.integration.interpreter.conftest import Lab, interpreter_in
 from tests.unit.core.interpreter.local_guest import LocalGuest
@@ -63,6 +63,12 @@ async def test_a_warm_context_is_there_before_the_first_run(lab: Lab) -> None:
     assert len(lab.guest.running) == 1
     assert await lab.value("1 + 1") == "2"
     assert len(lab.guest.spawned) == 1
+
+
+async def test_a_default_context_answers_to_its_id_before_anybody_used_it(lab: Lab) -> None:
+    assert await lab.value("40 + 2", context=default_context("python")) == "42"
+    with pytest.raises(NotFound):
+        await lab.run("1", context=default_context("cobol"))
 
 
 async def test_restart_forgets(lab: Lab) -> None:

@@ -7,7 +7,7 @@ lines of JSON. What it sends is as untrusted as anything else from a guest.
 from __future__ import annotations
 
 from sandlot.core.interpreter.events import CodeEvent, Context, Done, ErrorEvent, Result, Stderr, Stdout
-from sandlot.core.interpreter.interpreter import KERNEL_TAG, Interpreter
+from sandlot.core.interpreter.interpreter import KERNEL_TAG, Interpreter, default_context
 from sandlot.core.interpreter.session import Limits
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "Result",
     "Stderr",
     "Stdout",
+    "default_context",
 ]

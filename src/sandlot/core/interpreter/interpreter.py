@@ -21,7 +21,13 @@ from sandlot.errors import InvalidArgument, LimitExceeded, NotFound
 KERNEL_TAG: Final = "kernel/"
 """The tag of a kernel's process begins with this: ``kernel/<language>/<context id>``."""
 
+_DEFAULT: Final = "default-"
 _TAG = re.compile(r"kernel/([a-z0-9+#-]{1,32})/([a-z0-9-]{1,64})")
+
+
+def default_context(language: str) -> str:
+    """The id of the context that a language has without anybody having made it."""
+    return _DEFAULT + language
 
 
 class Interpreter:
@@ -142,14 +148,15 @@ class Interpreter:
 
     def _default(self, language: str) -> Session:
         self._check_language(language)
-        id = f"default-{language}"
+        id = default_context(language)
         return self._sessions.get(id) or self._add(id, language, ContextSettings(self._cwd, {}))
 
     def _session(self, id: str) -> Session:
-        try:
-            return self._sessions[id]
-        except KeyError:
-            raise NotFound(f"there is no context {id!r}") from None
+        if (session := self._sessions.get(id)) is not None:
+            return session
+        if id.startswith(_DEFAULT) and id.removeprefix(_DEFAULT) in self._kernels:
+            return self._default(id.removeprefix(_DEFAULT))
+        raise NotFound(f"there is no context {id!r}")
 
     def _add(self, id: str, language: str, settings: ContextSettings) -> Session:
         if len(self._sessions) >= self._limits.contexts:

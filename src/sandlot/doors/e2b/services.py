@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,19 +15,23 @@ from sandlot.doors.e2b.door import CODE_PORT, ENVD_PORT, Door
 from sandlot.doors.e2b.errors import on_http_error, on_sandlot_error
 from sandlot.errors import SandlotError
 
+_AS_JSON: Final[Mapping[Any, Any]] = {SandlotError: on_sandlot_error, HTTPException: on_http_error}
+
 
 def services(door: Door) -> Mapping[int, ASGIApp]:
     """By the port of the sandbox that each stands in for."""
-    return {ENVD_PORT: _application(door, envd.routes()), CODE_PORT: _application(door, code.routes())}
+    return {
+        ENVD_PORT: _application(door, envd.routes(), _AS_JSON),
+        CODE_PORT: _application(door, code.routes(), code.ERRORS),
+    }
 
 
 def control_plane(door: Door) -> ASGIApp:
     """What makes sandboxes, finds and ends them."""
-    return _application(door, control.routes())
+    return _application(door, control.routes(), _AS_JSON)
 
 
-def _application(door: Door, routes: Iterable[BaseRoute]) -> ASGIApp:
-    handlers: dict[Any, Any] = {SandlotError: on_sandlot_error, HTTPException: on_http_error}
+def _application(door: Door, routes: Iterable[BaseRoute], handlers: Mapping[Any, Any]) -> ASGIApp:
     app = Starlette(routes=list(routes), exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.e2b = door
