@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from sandlot.core.admission import Admission
+from sandlot.core.idempotency import digest_of
 from sandlot.core.ids import new_sandbox_id
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
@@ -156,6 +157,7 @@ def _drafted(request: CreateSandbox, settled: Settled, template: Template, tenan
         ingress=request.ingress,
         secured=request.secured,
         idempotency_key=request.idempotency_key,
+        idempotency_digest=digest_of(request) if request.idempotency_key else None,
     )
 
 

@@ -13,6 +13,7 @@ from sandlot.core.adoption import Adoption
 from sandlot.core.census import Census, count
 from sandlot.core.creation import Creation, amounts_of, deadline_after
 from sandlot.core.headcount import EXPIRED
+from sandlot.core.idempotency import Repeats
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.limits import Limits, check_timeout
@@ -67,6 +68,7 @@ class Engine:
             roster=self._roster,
             tasks=self._tasks,
         )
+        self._repeats = Repeats(self._ledger, self._tasks)
         self._kills: dict[str, asyncio.Task[bool]] = {}
         self._accepting = False
 
@@ -128,13 +130,20 @@ class Engine:
     # ── use cases ────────────────────────────────────────────────────────────────────────────────────
 
     async def create(self, request: CreateSandbox, tenant: Tenant = Tenant(DEFAULT_TENANT)) -> Sandbox:
-        """A sandbox whose agent answers, once there is room for one.
+        """A sandbox whose agent answers, once there is room for one; with an idempotency key, the one that
+        an earlier creation with the same key has made.
 
         Raises InvalidArgument, NotFound (template), TierUnavailable, LimitExceeded, NotEnoughSpace,
-        DeadlineExceeded, Unavailable. A caller that goes away before it learns the id leaves no sandbox.
+        DeadlineExceeded, Unavailable, KeyReused. A caller that goes away before it learns the id leaves no
+        sandbox, unless it has a key to come back with.
         """
         if not self._accepting:
             raise Unavailable("the server is starting or stopping; try again in a moment")
+        if request.idempotency_key is None:
+            return await self._create(request, tenant)
+        return await self._repeats.create(request, tenant, lambda request: self._create(request, tenant))
+
+    async def _create(self, request: CreateSandbox, tenant: Tenant) -> Sandbox:
         id, making = await self._creation.begin(request, tenant)
         try:
             return await asyncio.shield(making)
@@ -151,7 +160,7 @@ class Engine:
         return await self._ledger.get(id)
 
     async def list(self, query: ListQuery, tenant: Tenant | None = None) -> Page[Sandbox]:
-        """Newest first; everybody's without a tenant. Raises InvalidArgument for a bad limit or cursor."""
+        """By age; everybody's without a tenant. Raises InvalidArgument for a bad limit or cursor."""
         return await self._ledger.page(query, None if tenant is None else tenant.name)
 
     async def kill(self, id: str, reason: str = "killed by request") -> bool:

@@ -55,8 +55,13 @@ class Ledger:
             return replace(sandbox, state=target_of(kind), reason=reason)
         return sandbox
 
+    async def made_with(self, tenant: str, idempotency_key: str) -> Sandbox | None:
+        """What a tenant's earlier creation with this key has made."""
+        row = await self._store.made_with(tenant, idempotency_key)
+        return None if row is None else from_row(row)
+
     async def page(self, query: ListQuery, tenant: str | None = None) -> Page[Sandbox]:
-        """Newest first; everybody's without a tenant.
+        """In the order of creation; everybody's without a tenant.
 
         Raises InvalidArgument for a limit or cursor that cannot be.
         """
@@ -66,7 +71,10 @@ class Ledger:
             tenant=tenant,
             states=query.states,
             metadata=query.metadata,
-            before=decode_cursor(query.cursor) if query.cursor else None,
+            template=query.template,
+            since=query.since,
+            beyond=decode_cursor(query.cursor) if query.cursor else None,
+            oldest_first=query.oldest_first,
             limit=query.limit + 1,
         )
         items = [from_row(row) for row in rows[: query.limit]]
@@ -174,6 +182,8 @@ class Ledger:
     ) -> bool:
         target = target_of(kind)
         values = {**values, "state": target}
+        if kind is EventKind.FAILED:
+            values["idempotency_key"] = None  # who asks again with it gets another
         if target is not State.RUNNING:
             values["reason"] = reason
         event = event_row(id, kind, target=target, reason=reason, details=details)

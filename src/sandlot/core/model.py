@@ -53,6 +53,8 @@ class Sandbox:
     secured: bool = True
     """Whether who talks to it without a key must show its token."""
     idempotency_key: str | None = None
+    idempotency_digest: str | None = None
+    """Of the request that came with the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,18 @@ class CreateSandbox:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which sandboxes: in any of ``states``, with all of ``metadata``; ``cursor`` is a former page's."""
+    """Which sandboxes: in any of ``states``, with all of ``metadata``; ``cursor`` is a former page's.
+
+    ``since`` is a moment: those that were created then or later.
+    """
 
     states: frozenset[State] = LIVE
     metadata: Mapping[str, str] = field(default_factory=dict)
     limit: int = 100
     cursor: str | None = None
+    template: str | None = None
+    since: datetime | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

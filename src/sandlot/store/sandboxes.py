@@ -71,6 +71,12 @@ class SandboxStore:
         rows = await self._rows(select(sandboxes).where(sandboxes.c.id == id))
         return rows[0] if rows else None
 
+    async def made_with(self, tenant: str, idempotency_key: str) -> Row | None:
+        of_tenant = sandboxes.c.tenant == tenant
+        query = select(sandboxes).where(of_tenant, sandboxes.c.idempotency_key == idempotency_key)
+        rows = await self._rows(query)
+        return rows[0] if rows else None
+
     async def in_states(self, states: Iterable[str]) -> list[Row]:
         query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))
         return await self._rows(query.order_by(sandboxes.c.created_at, sandboxes.c.id))
@@ -111,21 +117,29 @@ class SandboxStore:
         tenant: str | None,
         states: Iterable[str],
         metadata: Mapping[str, str],
-        before: tuple[datetime, str] | None,
         limit: int,
+        template: str | None = None,
+        since: datetime | None = None,
+        beyond: tuple[datetime, str] | None = None,
+        oldest_first: bool = False,
     ) -> list[Row]:
-        """Newest first, at most ``limit`` rows, those older than ``before``; everybody's without a tenant."""
+        """Newest first, or oldest: at most ``limit`` rows, those that come after ``beyond``; everybody's
+        without a tenant.
+        """
         query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))
         if tenant is not None:
             query = query.where(sandboxes.c.tenant == tenant)
         for key, value in metadata.items():
             query = query.where(_holds(key, value))
-        if before is not None:
-            at, id = before
-            older = sandboxes.c.created_at < at
-            query = query.where(or_(older, and_(sandboxes.c.created_at == at, sandboxes.c.id < id)))
-        newest_first = (sandboxes.c.created_at.desc(), sandboxes.c.id.desc())
-        return await self._rows(query.order_by(*newest_first).limit(limit))
+        if template is not None:
+            query = query.where(sandboxes.c.template == template)
+        if since is not None:
+            query = query.where(sandboxes.c.created_at >= since)
+        place = (sandboxes.c.created_at, sandboxes.c.id)
+        if beyond is not None:
+            query = query.where(_comes_after(beyond, oldest_first=oldest_first))
+        order = place if oldest_first else tuple(column.desc() for column in place)
+        return await self._rows(query.order_by(*order).limit(limit))
 
     async def add_event(self, event: Mapping[str, Any]) -> None:
         """A sandbox without a row has no events."""
@@ -155,6 +169,15 @@ class SandboxStore:
             return [dict(row) for row in connection.execute(query).mappings()]
 
         return await self._database.run(work)
+
+
+def _comes_after(place: tuple[datetime, str], *, oldest_first: bool) -> ColumnElement[bool]:
+    """Whether a sandbox stands behind this place in the list."""
+    at, id = place
+    created, named = sandboxes.c.created_at, sandboxes.c.id
+    if oldest_first:
+        return or_(created > at, and_(created == at, named > id))
+    return or_(created < at, and_(created == at, named < id))
 
 
 def _holds(key: str, value: str) -> ColumnElement[bool]:

@@ -68,6 +68,7 @@ sandboxes = Table(
     Column("ingress", String(16), nullable=False, server_default="public"),
     Column("secured", Boolean, nullable=False, server_default=true()),
     Column("idempotency_key", String(255)),
+    Column("idempotency_digest", String(64)),
     Index("sandboxes_by_age", "created_at", "id"),
     Index("sandboxes_by_state", "state"),
     Index("sandboxes_by_tenant", "tenant", "created_at", "id"),

@@ -76,17 +76,39 @@ async def test_kills_at_once_end_it_once(boot: Boot) -> None:
     assert node.destroyed == [made.id]
 
 
-async def test_pages_hold_every_sandbox_once(boot: Boot) -> None:
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_pages_hold_every_sandbox_once(boot: Boot, *, oldest_first: bool) -> None:
     engine, _ = await boot()
     made = [(await engine.create(CreateSandbox())).id for _ in range(7)]
     seen: list[str] = []
     cursor = None
     while True:
-        page = await engine.list(ListQuery(limit=3, cursor=cursor))
+        page = await engine.list(ListQuery(limit=3, cursor=cursor, oldest_first=oldest_first))
         seen += [sandbox.id for sandbox in page.items]
         if (cursor := page.next_cursor) is None:
             break
-    assert seen == made[::-1]
+    assert seen == (made if oldest_first else made[::-1])
+
+
+async def test_lists_by_template_and_by_age(boot: Boot) -> None:
+    engine, _ = await boot()
+    first, second = [await engine.create(CreateSandbox()) for _ in range(2)]
+    assert [one.id for one in (await engine.list(ListQuery(since=second.created_at))).items] == [second.id]
+    assert len((await engine.list(ListQuery(since=first.created_at))).items) == 2
+    assert len((await engine.list(ListQuery(template="base"))).items) == 2
+    assert (await engine.list(ListQuery(template="bas"))).items == []
+
+
+async def test_extending_never_shortens(boot: Boot) -> None:
+    engine, _ = await boot()
+    made = await engine.create(CreateSandbox(timeout_s=600))
+    assert (await engine.extend(made.id, 60)).deadline == made.deadline
+    longer = await engine.extend(made.id, 900)
+    assert made.deadline is not None
+    assert longer.deadline is not None
+    assert longer.deadline > made.deadline
+    endless = await engine.set_timeout(made.id, None)
+    assert await engine.extend(made.id, 900) == endless
 
 
 @pytest.mark.parametrize("cursor", ["x", "%%%", "AAAA", "MTIzOm5vdC1hbi1pZA"])

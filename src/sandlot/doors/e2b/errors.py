@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from sandlot.core.idempotency import KeyReused
 from sandlot.doors.encoding import Json
 from sandlot.errors import (
     Conflict,
@@ -30,22 +31,6 @@ from sandlot.errors import (
 
 _log = structlog.get_logger(__name__)
 
-STATUS: Final[Mapping[type[SandlotError], int]] = {
-    InvalidArgument: 400,
-    Unauthenticated: 401,
-    PermissionDenied: 403,
-    NotFound: 404,
-    SandboxGone: 404,
-    Conflict: 409,
-    TierUnavailable: 422,
-    LimitExceeded: 429,
-    GuestError: 500,
-    Unavailable: 503,
-    DeadlineExceeded: 504,
-    NotEnoughSpace: 507,
-}
-RETRY_AFTER_S: Final = 1
-
 
 class SandboxNotFound(SandlotError):
     """No such sandbox runs. Clients know it by the status 502 and the words "was not found"."""
@@ -64,12 +49,28 @@ class NotYet(SandlotError):
     code = "not_implemented"
 
 
+STATUS: Final[Mapping[type[SandlotError], int]] = {
+    InvalidArgument: 400,
+    Unauthenticated: 401,
+    PermissionDenied: 403,
+    NotFound: 404,
+    SandboxGone: 404,
+    Conflict: 409,
+    KeyReused: 422,
+    TierUnavailable: 422,
+    LimitExceeded: 429,
+    GuestError: 500,
+    NotYet: 501,
+    SandboxNotFound: 502,
+    Unavailable: 503,
+    DeadlineExceeded: 504,
+    NotEnoughSpace: 507,
+}
+RETRY_AFTER_S: Final = 1
+
+
 def status_of(error: SandlotError) -> int:
     """The HTTP status of an error; 500 for a class that nobody has mapped."""
-    if isinstance(error, SandboxNotFound):
-        return 502
-    if isinstance(error, NotYet):
-        return 501
     return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
 
 
@@ -83,6 +84,8 @@ def response_for(error: SandlotError) -> Response:
     body: dict[str, Any] = {"code": status, "message": error.message}
     if isinstance(error, SandboxNotFound):
         body |= error.details
+    if isinstance(error, KeyReused):
+        body["error_code"] = error.code
     return Json(body, status, headers)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import structlog
-from fastapi import Query, Request
+from fastapi import Header, Query, Request
 
 from sandlot.core.lifecycle import State
 from sandlot.core.model import ListQuery
@@ -28,10 +29,18 @@ from sandlot.errors import InvalidArgument
 router = routes("/v1/sandboxes", "sandboxes")
 
 
-@router.post("", status_code=201, responses=failures(404, 413, 422, 429, 504, 507))
-async def create_sandbox(request: Request, body: CreateSandboxBody) -> SandboxAnswer:
+@router.post("", status_code=201, responses=failures(404, 409, 413, 422, 429, 504, 507))
+async def create_sandbox(
+    request: Request,
+    body: CreateSandboxBody,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="Whoever asks again with it gets the sandbox of the first time, not another."),
+    ] = None,
+) -> SandboxAnswer:
     """Make a sandbox. It is ready for commands when this answers. None stays for a client that leaves."""
-    creating = engine_of(request).create(body.to_core())
+    wish = replace(body.to_core(), idempotency_key=idempotency_key)
+    creating = engine_of(request).create(wish)
     sandbox = await while_connected(request.receive, creating)
     structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
     return SandboxAnswer.of(sandbox)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from sandlot.doors.e2b.control import sandboxes
+from sandlot.doors.e2b.control import listing, sandboxes
 
 
 def routes() -> list[BaseRoute]:
-    return [*sandboxes.ROUTES]
+    return [*listing.ROUTES, *sandboxes.ROUTES]

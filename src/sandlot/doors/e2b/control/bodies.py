@@ -1,4 +1,4 @@
-"""Bodies of requests, as typed as the vendor's; what this server does not know is never ignored in silence."""
+"""Bodies of requests. What this server does not know is never ignored in silence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 _WHOLE_BODY: Final = 4
 """How many times ``body_idle_s`` a body may take, however steadily it comes."""
-_ASKS_NOTHING: Final = (None, False, "", [], {})
+_ASKS_NOTHING: Final[tuple[Any, ...]] = (None, False, "", [], {})
 
 
 async def body_of(request: Request, kind: type[T]) -> T:

@@ -10,7 +10,7 @@ from sandlot.doors.e2b.control.models import DEFAULT_TIMEOUT_S, Network, NewSand
 from sandlot.doors.e2b.control.names import ours
 from sandlot.doors.e2b.errors import NotYet
 
-_EVERYWHERE: Final = frozenset({"0.0.0.0/0", "0.0.0.0", "::/0"})
+_EVERYWHERE: Final = frozenset({"0.0.0.0/0"})
 
 
 def wish_of(body: NewSandbox, *, secured: bool, idempotency_key: str | None) -> CreateSandbox:
