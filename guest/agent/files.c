@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 enum { COPY_SIZE = 256 * 1024, INFO_BATCH = 16 * 1024, NO_REPLACE = 1 /* RENAME_NOREPLACE */ };
+enum { FOLLOW_AND_NAME = 2 /* STAT gives the path without links */ };
 
 enum file_kind file_kind(mode_t mode) {
     if (S_ISREG(mode)) return KIND_FILE;
@@ -57,8 +59,11 @@ static bool reply_info(struct job *job, const char *path, bool follow) {
 bool files_stat(struct job *job) {
     char path[JOB_PATH_MAX];
     if (!job_path(job, path)) return false;
-    bool follow = get_u8(&job->request);
-    return job->request.bad ? job_fail_malformed(job) : reply_info(job, path, follow);
+    uint8_t follow = get_u8(&job->request);
+    if (job->request.bad) return job_fail_malformed(job);
+    char resolved[PATH_MAX];
+    bool known = follow == FOLLOW_AND_NAME && realpath(path, resolved);
+    return reply_info(job, known ? resolved : path, follow);
 }
 
 struct listing {
@@ -189,10 +194,15 @@ bool file_is_temporary(const char *name) {
     return strncmp(name, temporary_prefix, sizeof temporary_prefix - 1) == 0 && strlen(name) == TEMPORARY_LENGTH;
 }
 
-static bool sibling(const char *path, char *temporary) {
+unsigned file_temporary_flags(const char *name) {
+    return (unsigned)strtoul(name + TEMPORARY_LENGTH - 1, NULL, 16) & (WRITTEN_OVER | WRITTEN_OWNED);
+}
+
+static bool sibling(const char *path, unsigned flags, char *temporary) {
     uint64_t random;
     const char *slash = strrchr(path, '/');
     getrandom(&random, sizeof random, 0);
+    random = (random & ~(uint64_t)(WRITTEN_OVER | WRITTEN_OWNED)) | flags;
     return snprintf(temporary, JOB_PATH_MAX, "%.*s/%s%016llx", (int)(slash - path), path,
                     temporary_prefix, (unsigned long long)random) < JOB_PATH_MAX;
 }
@@ -203,7 +213,7 @@ static bool open_in_place(struct job *job, struct replacement *file) {
     return file->fd >= 0 || job_fail_path(job, errno, file->path);
 }
 
-bool replacement_open(struct job *job, const char *path, struct replacement *file) {
+bool replacement_open(struct job *job, const char *path, bool owned, struct replacement *file) {
     struct stat at;
     file->fd = -1;
     file->in_place = false;
@@ -212,7 +222,7 @@ bool replacement_open(struct job *job, const char *path, struct replacement *fil
     /* A link stays a link: what it points at is replaced. */
     if (!exists || !realpath(path, file->path)) snprintf(file->path, sizeof file->path, "%s", path);
     if (exists && !S_ISREG(at.st_mode)) return open_in_place(job, file);
-    if (!sibling(file->path, file->temporary)) return job_fail_path(job, ENAMETOOLONG, path);
+    if (!sibling(file->path, (exists ? WRITTEN_OVER : 0) | (owned ? WRITTEN_OWNED : 0), file->temporary)) return job_fail_path(job, ENAMETOOLONG, path);
     file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? 0600 : 0666);
     if (file->fd < 0 && exists && (errno == EACCES || errno == EPERM || errno == EROFS)) return open_in_place(job, file);
     if (file->fd < 0) return job_fail_path(job, errno, path);
@@ -300,6 +310,14 @@ static bool get_owner(struct job *job, uid_t *uid, gid_t *gid) {
     return !*owner || owner_find(owner, uid, gid) || job_fail(job, ERROR_INVALID, 0, "no such user or group: %s", owner);
 }
 
+/* As the last field of a request, which hosts of before version 3 do not send. */
+static bool get_last_owner(struct job *job, uid_t *uid, gid_t *gid) {
+    if (job->request.bad || job->request.left) return get_owner(job, uid, gid);
+    *uid = (uid_t)-1;
+    *gid = (gid_t)-1;
+    return true;
+}
+
 static bool receive_content(struct job *job, struct replacement *file) {
     struct piece *piece;
     while ((piece = job_take(job))) {
@@ -322,7 +340,8 @@ bool files_write(struct job *job) {
     if (parents && !make_parents(job, path, uid, gid)) return false;
     struct replacement *file = malloc(sizeof *file);
     if (!file) return job_fail_path(job, ENOMEM, path);
-    bool good = replacement_open(job, path, file) && receive_content(job, file) &&
+    bool owned = uid != (uid_t)-1 || gid != (gid_t)-1 || mode != MODE_KEPT;
+    bool good = replacement_open(job, path, owned, file) && receive_content(job, file) &&
                 set_owner_and_mode(job, file->fd, path, uid, gid, mode) && replacement_commit(job, file);
     replacement_abandon(file);
     free(file);
@@ -370,9 +389,11 @@ bool files_mkdir(struct job *job) {
     if (!job_path(job, path)) return false;
     uint32_t mode = get_u32(&job->request);
     bool parents = get_u8(&job->request);
-    if (job->request.bad) return job_fail_malformed(job);
-    if (parents && !make_parents(job, path, (uid_t)-1, (gid_t)-1)) return false;
-    int made = make_one(job, path, mode & 07777, (uid_t)-1, (gid_t)-1);
+    uid_t uid;
+    gid_t gid;
+    if (!get_last_owner(job, &uid, &gid)) return false;
+    if (parents && !make_parents(job, path, uid, gid)) return false;
+    int made = make_one(job, path, mode & 07777, uid, gid);
     if (made < 0) return false;
     /* The caller's mode, whatever the mask; but never that of a folder that was there. */
     if (made && stat(path, &at) == 0 && (at.st_mode & 07777) != (mode & 07777)) chmod(path, mode & 07777);
@@ -434,7 +455,7 @@ static bool copy_file(struct copying *copying, const struct stat *at) {
     int from = open_regular(job, copying->from, &opened);
     if (from < 0) return false;
     struct replacement *file = malloc(sizeof *file);
-    bool good = file ? replacement_open(job, copying->to, file) : job_fail_path(job, ENOMEM, copying->to);
+    bool good = file ? replacement_open(job, copying->to, false, file) : job_fail_path(job, ENOMEM, copying->to);
     if (good) {
         good = copy_content(job, from, file->fd, copying->to);
         if (good && job->user.uid == 0 && !file->in_place && fchown(file->fd, at->st_uid, at->st_gid) < 0) errno = 0;
@@ -558,9 +579,11 @@ bool files_move(struct job *job) {
     struct stat at;
     if (!job_path(job, source) || !job_path(job, target)) return false;
     bool overwrite = get_u8(&job->request);
-    if (job->request.bad) return job_fail_malformed(job);
+    uid_t uid;
+    gid_t gid;
+    if (!get_last_owner(job, &uid, &gid)) return false;
     if (lstat(source, &at) < 0) return job_fail_path(job, errno, source);
-    if (!make_parents(job, target, (uid_t)-1, (gid_t)-1)) return false;
+    if (!make_parents(job, target, uid, gid)) return false;
     if (rename_carefully(source, target, overwrite) == 0) return reply_info(job, target, false);
     if (errno == EINVAL) return job_fail(job, ERROR_INVALID, EINVAL, "cannot move %s into itself", source);
     if (errno != EXDEV) return job_fail_path(job, errno, errno == ENOENT ? source : target);

@@ -22,8 +22,11 @@ enum { MODE_KEPT = 0xFFFFFFFF, DEPTH_MAX = 512, ENTRIES_MAX = 100000 };
 enum file_kind file_kind(mode_t mode);
 /* When it was last written, in ns since 1970; what 64 bits cannot hold, as far as they go. */
 int64_t file_time(const struct stat *);
-/* Whether this is the name of a file that is being written, and will have another once it is whole. */
+/* A file that is being written has a name that says what it will have been once it is whole, for watches to tell. */
+enum { WRITTEN_OVER = 1 /* there was one before */, WRITTEN_OWNED = 2 /* its owner or mode was set */ };
+/* Whether this is such a name. */
 bool file_is_temporary(const char *name);
+unsigned file_temporary_flags(const char *name);
 /* Makes the folders above `path`; those made get the owner (-1: left alone). */
 bool make_parents(struct job *, const char *path, uid_t uid, gid_t gid);
 /* Removes `name` in `directory` and all below it. `path` is for messages. */
@@ -35,7 +38,8 @@ struct replacement {
     bool in_place; /* the folder lets nobody make files, or `path` is a device: written through */
     char path[JOB_PATH_MAX], temporary[JOB_PATH_MAX];
 };
-bool replacement_open(struct job *, const char *path, struct replacement *);
+/* `owned`: whether its owner or mode will be set. */
+bool replacement_open(struct job *, const char *path, bool owned, struct replacement *);
 bool replacement_write(struct job *, struct replacement *, const void *data, size_t length);
 bool replacement_commit(struct job *, struct replacement *);
 void replacement_abandon(struct replacement *);

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 enum {
-    PROTOCOL_VERSION = 2,
-    OLDEST_VERSION = 1, /* 2 only adds ACTIVITY */
+    PROTOCOL_VERSION = 3,
+    OLDEST_VERSION = 1, /* 2 adds ACTIVITY; 3 marks in a watch, links resolved, the owner of folders made */
     FRAME_HEADER = 12,
     FRAME_MAX = 256 * 1024,
     INITIAL_CREDIT = 64 * 1024,

@@ -242,6 +242,20 @@ void job_done_with(struct job *job, struct piece *piece) {
     pthread_mutex_unlock(&lock);
 }
 
+unsigned job_take_all(struct job *job) {
+    unsigned count = 0;
+    pthread_mutex_lock(&lock);
+    for (struct piece *piece; (piece = job->input); count++) {
+        job->input = piece->next;
+        job->consumed += charge(piece->length);
+        free_piece(piece);
+    }
+    job->input_tail = &job->input;
+    if (count) ring_bell(job);
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
 /* The lock is held. */
 static struct job *next_job(void) {
     for (int class = 0; class < JOB_CLASSES; class ++) {
@@ -395,6 +409,12 @@ static void on_bell(struct source *source, uint32_t events) {
     }
 }
 
+/* The lock is held. */
+static void wake(struct job *job) {
+    uint64_t one = 1;
+    if (job->wake_fd >= 0 && write(job->wake_fd, &one, sizeof one) < 0) abort(); /* it counts so far */
+}
+
 static void job_receive(struct channel *channel, uint8_t type, uint8_t *payload, size_t length) {
     struct job *job = container_of(channel, struct job, channel);
     pthread_mutex_lock(&lock);
@@ -411,6 +431,7 @@ static void job_receive(struct channel *channel, uint8_t type, uint8_t *payload,
         job->input_lost = type != FRAME_END;
     }
     pthread_cond_signal(&job->changed);
+    wake(job);
     pthread_mutex_unlock(&lock);
 }
 
@@ -431,8 +452,7 @@ static void job_closed(struct channel *channel) {
     struct job *job = container_of(channel, struct job, channel);
     pthread_mutex_lock(&lock);
     job->cancelled = true;
-    uint64_t one = 1;
-    if (job->wake_fd >= 0 && write(job->wake_fd, &one, sizeof one) < 0) abort(); /* a fresh eventfd takes it */
+    wake(job);
     pthread_cond_signal(&job->changed);
     if (job->done) destroy(job);
     pthread_mutex_unlock(&lock);

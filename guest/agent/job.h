@@ -31,7 +31,7 @@ struct job {
     struct user user;
     struct cursor request; /* the worker's own copy */
     struct writer reply;   /* the payload of the final REPLY */
-    int wake_fd;           /* readable once cancelled, where a job asked for it; else -1 */
+    int wake_fd;           /* counts frames of the host, and the cancel, where a job asked for it; else -1 */
 
     /* The rest is job.c's. */
     bool (*run)(struct job *);
@@ -84,4 +84,6 @@ bool job_flush(struct job *);
  * job_input_whole says whether that was the end. */
 struct piece *job_take(struct job *);
 void job_done_with(struct job *, struct piece *);
+/* Gives back what waits to be taken, without waiting; how many there were. */
+unsigned job_take_all(struct job *);
 bool job_input_whole(struct job *);

@@ -217,7 +217,7 @@ static bool close_file(struct writing *writing) {
 }
 
 static bool begin_file(struct writing *writing) {
-    writing->open = replacement_open(writing->job, writing->entry.path, &writing->file);
+    writing->open = replacement_open(writing->job, writing->entry.path, false, &writing->file);
     return writing->open && (writing->entry.left || close_file(writing));
 }
 

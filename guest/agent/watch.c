@@ -7,13 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "files.h"
 
 enum { FOLDERS_MAX = 8192, WATCH_DEPTH_MAX = 128 };
-enum event_kind { EVENT_CREATE = 1, EVENT_WRITE, EVENT_REMOVE, EVENT_RENAME, EVENT_CHMOD, EVENT_OVERFLOW };
+enum event_kind { EVENT_CREATE = 1, EVENT_WRITE, EVENT_REMOVE, EVENT_RENAME, EVENT_CHMOD, EVENT_OVERFLOW, EVENT_MARK };
+enum { RENAMES_KEPT = 8 };
 
 static const uint32_t interest =
     IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_DONT_FOLLOW | IN_EXCL_UNLINK;
@@ -31,6 +33,11 @@ struct watch {
     size_t count, capacity;
     enum event_kind last_kind; /* a burst of writes to one file is one event */
     char last_path[JOB_PATH_MAX];
+    struct {
+        uint32_t cookie;
+        unsigned flags;
+    } renames[RENAMES_KEPT]; /* of files of our own writing, which are about to get their names */
+    unsigned renamed;
 };
 
 static bool tell(struct watch *watch, enum event_kind kind, bool is_directory, const char *path) {
@@ -121,8 +128,32 @@ static void drop_below(struct watch *watch, const char *path) {
     }
 }
 
+static void remember_rename(struct watch *watch, const struct inotify_event *event) {
+    unsigned at = watch->renamed++ % RENAMES_KEPT;
+    watch->renames[at].cookie = event->cookie;
+    watch->renames[at].flags = file_temporary_flags(event->name);
+}
+
+/* What our own writing did, as if it had been done in place. Sets `told` where the event was of it. */
+static bool tell_written(struct watch *watch, const struct inotify_event *event, const char *path, bool *told) {
+    *told = false;
+    if (!(event->mask & IN_MOVED_TO) || !event->cookie) return true;
+    for (unsigned i = 0; i < RENAMES_KEPT && !*told; i++) {
+        if (watch->renames[i].cookie != event->cookie) continue;
+        *told = true;
+        watch->renames[i].cookie = 0;
+        unsigned flags = watch->renames[i].flags;
+        return ((flags & WRITTEN_OVER) || tell(watch, EVENT_CREATE, false, path)) &&
+               (!(flags & WRITTEN_OWNED) || tell(watch, EVENT_CHMOD, false, path)) &&
+               tell(watch, EVENT_WRITE, false, path);
+    }
+    return true;
+}
+
 static bool on_named(struct watch *watch, const struct inotify_event *event, char path[JOB_PATH_MAX]) {
-    bool is_directory = event->mask & IN_ISDIR;
+    bool is_directory = event->mask & IN_ISDIR, told;
+    if (!tell_written(watch, event, path, &told)) return false;
+    if (told) return true;
     if (event->mask & (IN_CREATE | IN_MOVED_TO)) {
         if (!tell(watch, EVENT_CREATE, is_directory, path)) return false;
         if (!is_directory || !watch->recursive) return true;
@@ -164,27 +195,50 @@ static bool on_event(struct watch *watch, const struct inotify_event *event) {
         return true;
     }
     if (event->len == 0) return event->wd != watch->root || on_root_itself(watch, event, folder->path);
-    if (file_is_temporary(event->name)) return true;
+    if (file_is_temporary(event->name)) {
+        if (event->mask & IN_MOVED_FROM) remember_rename(watch, event);
+        return true;
+    }
     size_t length = strlen(folder->path);
     const char *between = folder->path[length - 1] == '/' ? "" : "/";
     int size = snprintf(path, sizeof path, "%s%s%s", folder->path, between, event->name);
     return size >= JOB_PATH_MAX || on_named(watch, event, path);
 }
 
-static bool follow(struct watch *watch) {
+/* Tells of some of the events that wait, `bytes` of them. False when the job was cancelled. */
+static bool tell_some(struct watch *watch, ssize_t *bytes) {
     _Alignas(struct inotify_event) char buffer[16 * 1024];
+    ssize_t length = *bytes = read(watch->inotify, buffer, sizeof buffer);
+    watch->last_kind = 0;
+    for (char *at = buffer; length > 0 && at < buffer + length && !watch->over;) {
+        const struct inotify_event *event = (const struct inotify_event *)at;
+        if (!on_event(watch, event)) return false;
+        at += sizeof *event + event->len;
+    }
+    return true;
+}
+
+/* The host asks to hear when all before now has been told. */
+static bool answer_marks(struct watch *watch) {
+    uint64_t count;
+    int queued = 0;
+    if (read(watch->job->wake_fd, &count, sizeof count) < 0) return true;
+    unsigned marks = job_take_all(watch->job);
+    if (ioctl(watch->inotify, FIONREAD, &queued) < 0) return job_fail(watch->job, error_of(errno), errno, "watch failed");
+    for (ssize_t bytes = 1; queued > 0 && bytes > 0 && !watch->over; queued -= (int)bytes)
+        if (!tell_some(watch, &bytes)) return false;
+    for (; marks; marks--)
+        if (!tell(watch, EVENT_MARK, false, "")) return false;
+    return true;
+}
+
+static bool follow(struct watch *watch) {
     struct pollfd fds[2] = {{.fd = watch->inotify, .events = POLLIN}, {.fd = watch->job->wake_fd, .events = POLLIN}};
     while (!watch->over) {
+        ssize_t bytes;
         if (poll(fds, 2, -1) < 0 && errno != EINTR) return job_fail(watch->job, error_of(errno), errno, "watch failed");
-        if (fds[1].revents) return false;
-        ssize_t length = read(watch->inotify, buffer, sizeof buffer);
-        watch->last_kind = 0;
-        for (char *at = buffer; length > 0 && at < buffer + length && !watch->over;) {
-            const struct inotify_event *event = (const struct inotify_event *)at;
-            if (!on_event(watch, event)) return false;
-            at += sizeof *event + event->len;
-        }
-        if (!job_flush(watch->job)) return false;
+        if (fds[1].revents && (job_cancelled(watch->job) || !answer_marks(watch))) return false;
+        if (!tell_some(watch, &bytes) || !job_flush(watch->job)) return false;
     }
     return true;
 }

@@ -61,6 +61,7 @@ async def _port(agent: GuestAgent) -> None:
 
 async def _watch(agent: GuestAgent) -> None:
     async with await agent.watching("/") as events:
+        await events.so_far(50)
         await _all(events)
 
 

@@ -383,6 +383,67 @@ async def test_a_watch_tells_what_happens(agent: GuestAgent, folder: Path) -> No
     ]  # fmt: skip
 
 
+def told(events: list[WatchEvent]) -> list[tuple[str, str]]:
+    return [(event.kind, Path(event.path).name) for event in events]
+
+
+async def test_a_watch_tells_of_what_is_written_through_the_agent_as_if_in_place(
+    agent: GuestAgent, folder: Path
+) -> None:
+    async with await agent.watching(str(folder)) as watch:
+        await agent.write(f"{folder}/new", chunks(b"x"))
+        assert told(await watch.so_far(100)) == [("create", "new"), ("write", "new")]
+        await agent.write(f"{folder}/new", chunks(b"xy"))
+        assert told(await watch.so_far(100)) == [("write", "new")]
+        await agent.write(f"{folder}/owned", chunks(b"x"), owner="alice")
+        await agent.write(f"{folder}/owned", chunks(b"x"), mode=0o600)
+        assert told(await watch.so_far(100)) == [
+            ("create", "owned"), ("chmod", "owned"), ("write", "owned"), ("chmod", "owned"), ("write", "owned"),
+        ]  # fmt: skip
+        assert await watch.so_far(100) == []
+
+
+async def test_what_happened_until_now_is_told_without_waiting(agent: GuestAgent, folder: Path) -> None:
+    async with await agent.watching(str(folder)) as watch:
+        for round in range(3000):  # more marks than there is credit for at once
+            (folder / "f").touch()
+            (folder / "f").unlink()
+            assert len(await watch.so_far(100)) >= 2, round
+        await run(agent, f"cd {folder}; for i in $(seq 500); do : > $i; done")
+        first, rest = await watch.so_far(100), await watch.so_far(10_000)
+        assert len(first) == 100
+        created = [event.path for event in (*first, *rest) if event.kind == "create"]
+        assert len(created) == len(set(created)) == 500
+        folder.rename(folder.with_name("gone"))
+        assert told(await watch.so_far(100)) == [("rename", "work")]
+        assert watch.over
+        assert await watch.so_far(100) == []
+
+
+async def test_folders_on_the_way_belong_to_whom_they_are_made_for(agent: GuestAgent, folder: Path) -> None:
+    assert await agent.mkdir(f"{folder}/a/b", owner="alice")
+    await agent.write(f"{folder}/f", chunks(b"x"))
+    moved = await agent.move(f"{folder}/f", f"{folder}/c/d/f", owner="alice")
+    assert moved.owner == "root"
+    for path in ("a", "a/b", "c", "c/d"):
+        assert (folder / path).stat().st_uid == 1500
+    with pytest.raises(InvalidArgument, match="nobody-here"):
+        await agent.mkdir(f"{folder}/e", owner="nobody-here")
+
+
+async def test_a_link_can_be_followed_by_name(agent: GuestAgent, folder: Path) -> None:
+    (folder / "real").mkdir()
+    (folder / "real" / "f").write_text("xy")
+    (folder / "way").symlink_to("real")
+    (folder / "link").symlink_to("way/f")
+    info = await agent.stat(f"{folder}/link", resolve=True)
+    assert (info.path, info.kind, info.size) == (f"{folder}/real/f", "file", 2)
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("link")
+    with pytest.raises(InvalidArgument):
+        await agent.stat(f"{folder}/link", resolve=True)
+
+
 async def test_a_recursive_watch_follows_new_and_renamed_folders(agent: GuestAgent, folder: Path) -> None:
     (folder / "old").mkdir()
     async with await agent.watching(str(folder), recursive=True) as watch:

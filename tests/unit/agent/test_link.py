@@ -211,6 +211,27 @@ async def test_reading_gives_credit_back() -> None:
         assert received >= total
 
 
+async def test_an_agent_of_before_is_not_asked_what_has_happened_so_far() -> None:
+    async def watch(peer: Peer) -> None:
+        _, channel, _ = await peer.take_request()
+        peer.send(encode(FrameType.REPLY, channel))
+
+    async with guest(watch) as (agent, _), await agent.watching("/") as events:
+        with pytest.raises(Unavailable, match="of before"):
+            await events.so_far(10)
+
+
+async def test_a_mark_that_nobody_asked_for_is_a_guest_error() -> None:
+    async def watch(peer: Peer) -> None:
+        _, channel, _ = await peer.take_request()
+        peer.send(encode(FrameType.REPLY, channel))
+        peer.send(encode(FrameType.ENTRY, channel, Writer().u8(7).u8(0).text("", "").done()))
+
+    async with guest(watch) as (agent, _), await agent.watching("/") as events:
+        with pytest.raises(GuestError):
+            await anext(events)
+
+
 async def test_nobody_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="cannot be reached"):
         await GuestAgent.connect("127.0.0.1", 1, "secret", timeout=1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from sandlot.errors import GuestError, InvalidArgument, LimitExceeded
+from sandlot.errors import GuestError, InvalidArgument, LimitExceeded, Unavailable
 from sandlot.node.agent.calls import CALL_TIMEOUT, Caller
 from sandlot.node.agent.frames import FrameType
 from sandlot.node.agent.link import Channel, Link
@@ -27,7 +27,9 @@ MAX_SIZE = (1 << 63) - 1
 MAX_TIME = 9.2e9
 """Seconds: what 64 bits of nanoseconds hold."""
 
-Infos: TypeAlias = list[FileInfo]
+T = TypeVar("T")
+Many: TypeAlias = list[T]
+"""``GuestFiles.list`` hides the builtin."""
 
 _KINDS: dict[int, FileKind] = {1: "file", 2: "dir", 3: "symlink", 4: "other"}
 _KIND_NUMBERS = {kind: number for number, kind in _KINDS.items()}
@@ -39,32 +41,63 @@ _EVENTS: dict[int, WatchKind] = {
     5: "chmod",
     6: "overflow",
 }
+_MARK = b"\x07"
 
 
-class Watch:
+class Watch(Caller):
     """Events of one watch, which stands. An async context manager that closes."""
 
-    def __init__(self, link: Link, channel: Channel) -> None:
-        self._link = link
+    def __init__(self, link: Link, channel: Channel, *, takes_marks: bool) -> None:
+        super().__init__(link)
         self._channel = channel
+        self._takes_marks = takes_marks
+        self._marks = 0
         self._over = False
 
     def __aiter__(self) -> AsyncIterator[WatchEvent]:
         return self
 
     async def __anext__(self) -> WatchEvent:
-        if self._over:
-            raise StopAsyncIteration
+        while not self._over:
+            if (event := await self._next()) is not None:
+                return event
+        raise StopAsyncIteration
+
+    async def so_far(self, limit: int) -> Many[WatchEvent]:
+        """What has happened until now, without waiting for more; at most ``limit`` of it, the rest next time.
+
+        Raises Unavailable where an older agent cannot tell.
+        """
+        if not self._takes_marks:
+            raise Unavailable("this sandbox has an agent of before, which cannot be asked for changes")
+        found: Many[WatchEvent] = []
+        async with self._deadline():
+            if not self._over:
+                self._marks += 1
+                await self._channel.send(_MARK)
+            while self._marks and not self._over and len(found) < limit:
+                if (event := await self._next()) is not None:
+                    found.append(event)
+        return found
+
+    @property
+    def over(self) -> bool:
+        """Whether the path itself has gone, and no more can come."""
+        return self._over
+
+    async def _next(self) -> WatchEvent | None:
+        """None for a mark, and at the end."""
         frame = await self._channel.receive()
         if frame.kind is FrameType.REPLY and frame.final:
             self._over = True
-            raise StopAsyncIteration
-        try:
+            return None
+        with self._distrusting():
             if frame.kind is not FrameType.ENTRY:
                 raise GuestError("the guest agent sent no event")
+            if self._marks and frame.payload[:1] == _MARK:
+                self._marks -= 1
+                return None
             return read_event(Reader(frame.payload))
-        except GuestError as error:
-            raise self._link.fail(error) from None
 
     async def close(self) -> None:
         """Idempotent."""
@@ -87,8 +120,13 @@ class GuestFiles(Caller):
     InvalidArgument for what can never be a path or user.
     """
 
-    async def stat(self, path: str, *, user: str | None = None, follow: bool = True) -> FileInfo:
-        return await self._info(FrameType.STAT, _path(path, user).u8(follow))
+    _version: int
+
+    async def stat(
+        self, path: str, *, user: str | None = None, follow: bool = True, resolve: bool = False
+    ) -> FileInfo:
+        """``resolve``: of what a link leads to, and by its own path, the one without links."""
+        return await self._info(FrameType.STAT, _path(path, user).u8(2 if resolve else follow))
 
     async def list(self, path: str, *, depth: int = 1, user: str | None = None) -> list[FileInfo]:
         """The entries of a folder, ``depth`` levels down, by path.
@@ -102,8 +140,8 @@ class GuestFiles(Caller):
         found.sort(key=lambda info: info.path)
         return found
 
-    async def _listed(self, channel: Channel) -> Infos:
-        found: Infos = []
+    async def _listed(self, channel: Channel) -> Many[FileInfo]:
+        found: Many[FileInfo] = []
         size = 0
         while True:
             async with self._deadline():
@@ -171,19 +209,37 @@ class GuestFiles(Caller):
         return self._read_info(reader)
 
     async def mkdir(
-        self, path: str, *, mode: int = 0o755, parents: bool = True, user: str | None = None
+        self,
+        path: str,
+        *,
+        mode: int = 0o755,
+        parents: bool = True,
+        owner: str | None = None,
+        user: str | None = None,
     ) -> bool:
-        """Make a folder. False when it was there. Conflict when a file is in its place."""
-        request = _path(path, user).u32(_mode(mode)).u8(parents)
+        """Make a folder. False when it was there. Conflict when a file is in its place.
+
+        ``owner``: of it and of the parents made, as in :meth:`write`.
+        """
+        request = _path(path, user).u32(_mode(mode)).u8(parents).text(owner or "", "the owner")
         reader = await self._call(FrameType.MKDIR, request.done())
         with self._distrusting():
             return bool(reader.u8())
 
     async def move(
-        self, source: str, target: str, *, overwrite: bool = True, user: str | None = None
+        self,
+        source: str,
+        target: str,
+        *,
+        overwrite: bool = True,
+        owner: str | None = None,
+        user: str | None = None,
     ) -> FileInfo:
-        """Rename; across file systems copy and remove. Conflict when ``target`` may not be replaced."""
-        request = _path(source, user).text(target, "the path").u8(overwrite)
+        """Rename; across file systems copy and remove. Conflict when ``target`` may not be replaced.
+
+        ``owner``: of the folders made above ``target``.
+        """
+        request = _path(source, user).text(target, "the path").u8(overwrite).text(owner or "", "the owner")
         return await self._info(FrameType.MOVE, request, timeout=LONG_TIMEOUT)
 
     async def copy(self, source: str, target: str, *, user: str | None = None) -> FileInfo:
@@ -218,7 +274,7 @@ class GuestFiles(Caller):
         """As :meth:`watch`, but returns only when the watch stands. The caller closes it."""
         payload = _path(path, user).u8(recursive).done()
         channel = await self._open_stream(FrameType.WATCH, payload, window=WATCH_WINDOW, timeout=LONG_TIMEOUT)
-        return Watch(self._link, channel)
+        return Watch(self._link, channel, takes_marks=self._version >= 3)
 
     async def read_tree(
         self, path: str, *, user: str | None = None

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from sandlot.errors import GuestError
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 OLDEST_VERSION = 1
-"""Of agents that an earlier server started: 2 only added ACTIVITY."""
+"""Of agents that an earlier server started: 2 added ACTIVITY, 3 marks in a watch and fields that older agents
+leave unread."""
 HEADER = struct.Struct("<IBBHI")
 MAX_PAYLOAD = 256 * 1024
 INITIAL_CREDIT = 64 * 1024
