@@ -13,6 +13,7 @@ from sandlot.core.adoption import Adoption
 from sandlot.core.census import Census, count
 from sandlot.core.creation import Creation, amounts_of, deadline_after
 from sandlot.core.headcount import EXPIRED
+from sandlot.core.history import Sample
 from sandlot.core.idempotency import Repeats
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
@@ -81,6 +82,7 @@ class Engine:
         for live in self._roster:
             self._admission.restore(live.id, live.sandbox.tenant, amounts_of(live.sandbox))
         self._tasks.spawn(self._forget_history(), name="forget ended sandboxes")
+        self._tasks.spawn(self._meter.keep_looking(), name="keep a history of what is used")
         self._accepting = True
 
     def begin_stop(self) -> None:
@@ -222,6 +224,13 @@ class Engine:
 
     async def metrics(self, id: str) -> Metrics:
         return await (await self.live(id)).metrics()
+
+    async def history(
+        self, id: str, start: datetime | None = None, end: datetime | None = None
+    ) -> Sequence[Sample]:
+        """What a running sandbox has used, at most the last hour or two. Raises as ``live`` does."""
+        await self.live(id)
+        return await self._meter.history(id, start, end)
 
     async def events(self, id: str) -> Sequence[Event]:
         """The newest thousand, oldest first. Raises NotFound."""

@@ -7,10 +7,12 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import structlog
 
+from sandlot.core.history import SAMPLE_EVERY_S, History, Sample, began_at
 from sandlot.core.model import Sandbox
 from sandlot.node import Node, Usage
 
@@ -26,6 +28,7 @@ class _Metered:
     tenant: str
     base: Usage | None
     """What it had used before this process began to count; not known of an adopted one before a look."""
+    history: History
     last: Usage = _NOTHING
     ending: bool = False
 
@@ -46,7 +49,8 @@ class Meter:
         self._measured_at = -FRESH_S
 
     def begin(self, sandbox: Sandbox, *, adopted: bool) -> None:
-        self._metered[sandbox.id] = _Metered(sandbox.tenant, None if adopted else _NOTHING)
+        history = History(None if adopted else began_at(sandbox.created_at))
+        self._metered[sandbox.id] = _Metered(sandbox.tenant, None if adopted else _NOTHING, history)
 
     async def end(self, id: str) -> None:
         """The last look, before its groups are removed. Later calls do nothing."""
@@ -65,14 +69,28 @@ class Meter:
 
     async def per_tenant(self) -> Mapping[str, Usage]:
         """At most ``FRESH_S`` old; older where measuring takes longer than ``PATIENCE_S``, see ``age_s``."""
-        if self._measuring is None and self.age_s > FRESH_S:
-            self._measuring = asyncio.create_task(self._measure(), name="measure what sandboxes use")
-        if self._measuring is not None:
-            await asyncio.wait([self._measuring], timeout=PATIENCE_S)
+        if self.age_s > FRESH_S:
+            await self._look()
         totals = dict(self._ended)
         for metered in self._metered.values():
             totals[metered.tenant] = _sum(totals.get(metered.tenant, _NOTHING), metered)
         return totals
+
+    async def history(self, id: str, start: datetime | None, end: datetime | None) -> list[Sample]:
+        """What one that runs has used, oldest first. A new one has a sample as soon as somebody asks."""
+        if (metered := self._metered.get(id)) is None:
+            return []
+        for _ in range(2):  # a look that goes on may have begun before this sandbox did
+            if not metered.history:
+                await self._look()
+        return metered.history.between(start, end)
+
+    async def keep_looking(self) -> None:
+        """So that there is a history, whoever asks when. Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            if self._metered:
+                await self._look()
 
     @property
     def age_s(self) -> float:
@@ -84,13 +102,22 @@ class Meter:
             await asyncio.wait([self._measuring])
         self._thread.shutdown(wait=False)
 
+    async def _look(self) -> None:
+        """Measure, or wait for who does; not for ever."""
+        if self._measuring is None:
+            self._measuring = asyncio.create_task(self._measure(), name="measure what sandboxes use")
+        await asyncio.wait([self._measuring], timeout=PATIENCE_S)
+
     async def _measure(self) -> None:
         began = time.monotonic()
         ids = list(self._metered)
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._thread, self._node.usage, ids)
+            clock, now = time.monotonic(), time.time()
             for id, metered in self._metered.items():
-                _note(metered, found.get(id))
+                if (usage := found.get(id)) is not None:
+                    _note(metered, usage)
+                    metered.history.add(usage, clock=clock, now=now)
             self._measured_at = began
         except Exception as error:
             _log.error("what sandboxes use could not be measured", exc_info=error)
@@ -111,7 +138,7 @@ def _note(metered: _Metered, usage: Usage | None) -> None:
 
 def _totals(usage: Usage) -> Usage:
     """Without what is only as of a moment."""
-    return replace(usage, memory_bytes=0, disk_bytes=0, frozen=0)
+    return replace(usage, memory_bytes=0, cache_bytes=0, disk_bytes=0, frozen=0)
 
 
 def _sum(total: Usage, metered: _Metered) -> Usage:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sandlot.core.history import Sample
 from sandlot.core.ledger import unknown
+from sandlot.core.limits import Limits
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import CreateSandbox, Event, ListQuery, Metrics, Page, Sandbox, TenantStatus
 from sandlot.errors import NotFound, SandlotError
@@ -26,6 +29,11 @@ class TenantEngine:
     def __init__(self, engine: Engine, tenant: Tenant) -> None:
         self._engine = engine
         self._tenant = tenant
+
+    @property
+    def limits(self) -> Limits:
+        """The server's defaults and bounds, alike for all tenants."""
+        return self._engine.limits
 
     def status(self) -> TenantStatus:
         """The tenant, its quotas, and what it has."""
@@ -70,6 +78,12 @@ class TenantEngine:
     async def metrics(self, id: str) -> Metrics:
         await self.get(id)
         return await self._engine.metrics(id)
+
+    async def history(
+        self, id: str, start: datetime | None = None, end: datetime | None = None
+    ) -> Sequence[Sample]:
+        await self.get(id)
+        return await self._engine.history(id, start, end)
 
     async def events(self, id: str) -> Sequence[Event]:
         await self.get(id)

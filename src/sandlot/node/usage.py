@@ -20,6 +20,7 @@ class Usage:
 
     cpu_seconds: float = 0.0
     memory_bytes: int = 0
+    cache_bytes: int = 0
     disk_bytes: int = 0
     rx_bytes: int = 0
     tx_bytes: int = 0
@@ -47,10 +48,12 @@ def measure(sandboxes: Iterable[NodeSandbox]) -> dict[str, Usage]:
 
 def _measure(sandbox: NodeSandbox, traffic: Mapping[str, tuple[int, int]]) -> Usage:
     cgroup = sandbox.parts.cgroup
+    memory = cgroup.memory()
     sent_by_host, received_by_host = traffic.get(sandbox.parts.network.host_if, (0, 0))
     return Usage(
         cpu_seconds=cgroup.cpu_seconds(),
-        memory_bytes=cgroup.memory().held_bytes,
+        memory_bytes=memory.held_bytes,
+        cache_bytes=memory.cache_bytes,
         disk_bytes=sandbox.parts.disk.used_bytes(),
         rx_bytes=sent_by_host,
         tx_bytes=received_by_host,

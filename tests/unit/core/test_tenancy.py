@@ -22,7 +22,7 @@ NAMING = [
     for name, call in inspect.getmembers(TenantEngine, inspect.isfunction)
     if "id" in inspect.signature(call).parameters
 ]
-OTHERS = {"timeout_s": 5.0, "error": Unavailable("lost touch")}
+OTHERS = {"timeout_s": 5.0, "error": Unavailable("lost touch"), "start": None, "end": None}
 
 
 async def ask(engine: TenantEngine, name: str, id: str) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from sandlot.doors.e2b.control import listing, sandboxes
+from sandlot.doors.e2b.control import later, listing, logs, metrics, sandboxes, teams, templates
 
 
 def routes() -> list[BaseRoute]:
-    return [*listing.ROUTES, *sandboxes.ROUTES]
+    """The fixed names before those with a parameter in their place."""
+    rooms = (listing, metrics, logs, sandboxes, teams, later, templates)
+    return [route for room in rooms for route in room.ROUTES]

@@ -43,7 +43,7 @@ async def e2b_create_sandbox(request: Request) -> Response:
 
 async def e2b_connect_sandbox(request: Request) -> Response:
     """Its time may become longer by this, never shorter."""
-    engine, id = await _named(request)
+    engine, id = await named(request)
     body = await body_of(request, Connect)
     timeout_s = DEFAULT_TIMEOUT_S if body.timeout is None else body.timeout
     sandbox = await engine.extend(id, timeout_s)
@@ -52,26 +52,26 @@ async def e2b_connect_sandbox(request: Request) -> Response:
 
 
 async def e2b_get_sandbox(request: Request) -> Response:
-    engine, id = await _named(request)
+    engine, id = await named(request)
     return Json(detailed(await running(engine, id), door_of(request)))
 
 
 async def e2b_kill_sandbox(request: Request) -> Response:
-    engine, id = await _named(request)
+    engine, id = await named(request)
     if not await engine.kill(id):
         raise NotFound(f"sandbox {id} had ended before")
     return Response(status_code=204)
 
 
 async def e2b_set_timeout(request: Request) -> Response:
-    engine, id = await _named(request)
+    engine, id = await named(request)
     body = await body_of(request, Timeout)
     await engine.set_timeout(id, body.timeout)
     return Response(status_code=204)
 
 
 async def e2b_refresh_sandbox(request: Request) -> Response:
-    engine, id = await _named(request)
+    engine, id = await named(request)
     body = await body_of(request, Refresh)
     await engine.extend(id, DEFAULT_REFRESH_S if body.duration is None else body.duration)
     return Response(status_code=204)
@@ -95,7 +95,8 @@ def sandbox_id_of(request: Request) -> str:
     return id
 
 
-async def _named(request: Request) -> tuple[TenantEngine, str]:
+async def named(request: Request) -> tuple[TenantEngine, str]:
+    """The caller's engine, and the sandbox that the path names. Raises NotFound, Unauthenticated."""
     engine = await engine_of(request)
     return engine, sandbox_id_of(request)
 
