@@ -158,7 +158,7 @@ class FakeAgent:
         )
 
     async def attach(
-        self, id: int, *, stdout_from: int | None, stderr_from: int | None = None
+        self, id: int, *, stdout_from: int | None = None, stderr_from: int | None = None
     ) -> FakeProcess:
         self.calls.append(("attach", id, stdout_from, stderr_from))
         return self._live.processes[id]
@@ -172,7 +172,7 @@ class FakeAgent:
     async def close_stdin(self, id: int) -> None:
         self.stdin_closed.add(id)
 
-    async def signal(self, id: int, number: int, *, group: bool) -> None:
+    async def signal(self, id: int, number: int, *, group: bool = True) -> None:
         self.calls.append(("signal", id, number, group))
 
     async def resize(self, id: int, rows: int, cols: int) -> None:
@@ -294,6 +294,7 @@ class FakeInterpreter:
 
 
 class FakeLive:
+    id = ID
     default_user = "user"
 
     def __init__(self) -> None:

@@ -369,10 +369,23 @@ def _refused(error: Exception, media_type: str, headers: Mapping[str, str] | Non
 
 
 async def _explained(call: Call, error: Exception) -> Exception:
-    """The engine's word on why a talk with a sandbox broke off."""
+    """The engine's word on why a talk with a sandbox broke off; "unauthenticated" for an unknown user."""
+    if isinstance(error, InvalidArgument) and call.user is not None and not await knows(call.live, call.user):
+        return Unauthenticated(f"user: there is no {call.user[:64]!r} in sandbox {call.live.id}")
     if isinstance(error, SandlotError):
         return await door_of(call.request).access.explain(call.live.id, error)
     return error
+
+
+async def knows(live: LiveSandbox, user: str) -> bool:
+    """Whether there is such a user inside. For whoever was refused: a call that works need not ask."""
+    try:
+        await live.agent.stat("/", user=user)
+    except InvalidArgument:
+        return False
+    except SandlotError:
+        return True
+    return True
 
 
 def _described(error: Exception) -> dict[str, str]:

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from sandlot.core.live import MAX_COMMAND_TIMEOUT_S, LiveSandbox
 from sandlot.core.model import StartCommand
+from sandlot.doors.e2b.envd import paths
 from sandlot.doors.e2b.envd.connect import (
     Answers,
     Call,
@@ -73,7 +74,7 @@ async def start(call: Call, request: StartRequest) -> Answers:
     command = StartCommand(
         args=[config.cmd, *(config.args or [])],
         env=config.envs or {},
-        cwd=config.cwd or None,
+        cwd=paths.given(config.cwd) if config.cwd else None,
         user=call.user,
         stdin=request.stdin is not False,
         timeout_s=None if call.timeout_s is None else min(call.timeout_s, MAX_COMMAND_TIMEOUT_S),
