@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sandlot.cli import tenants
+from sandlot.cli import ca, tenants
 from sandlot.cli.failures import FAILED
 from sandlot.cli.places import Config, DataDir, settings_of
 from sandlot.cli.sandboxes import Json
@@ -26,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
         keys.command(name)(command)
     app.add_typer(keys, name="keys", rich_help_panel=_PANEL)
     tenants.add_to(app, _PANEL)
+    ca.add_to(app, _PANEL)
     templates = typer.Typer(help="What sandboxes start from.", no_args_is_help=True)
     for name, work in (("ls", list_templates), ("build", build_templates)):
         templates.command(name)(work)
@@ -39,6 +40,7 @@ def serve(
         str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")
     ] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.", show_default="7263")] = None,
+    domain: Annotated[str | None, typer.Option(help="Serve HTTPS for this domain, too.")] = None,
     data_dir: DataDir = None,
     templates_dir: TemplatesDir = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
@@ -52,6 +54,7 @@ def serve(
     given = {
         "host": host,
         "port": port,
+        "domain": domain,
         "data_dir": data_dir,
         "templates_dir": templates_dir,
         "log_level": log_level,

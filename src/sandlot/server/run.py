@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -35,6 +36,7 @@ from sandlot.server.credentials import credentials_path, introduce
 from sandlot.server.lock import locked
 from sandlot.server.protocol import guarded
 from sandlot.server.settings import Settings
+from sandlot.server.tls import Keeper, keeper_of
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ BLOCKING_CALLS: Final = 32
 there are more than Python's own four and the processors."""
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * KIB
 PING_S: Final = 20.0
+HANDSHAKE_S: Final = 10.0
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 
 
@@ -61,16 +64,17 @@ def serve(settings: Settings) -> int:
         _raise_open_files()
         with (
             locked(settings.data_dir),
-            _bound(settings.host, settings.port) as listener,
+            _bound(settings.host, settings.port, "--port") as listener,
+            _secured(settings) as secured,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            return runner.run(_serve(settings, listener))
+            return runner.run(_serve(settings, listener, secured))
     except SandlotError as error:
         print(f"sandlot: {error.message}", file=sys.stderr)
         return 1
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> int:
+async def _serve(settings: Settings, listener: socket.socket, secured: _Secured | None) -> int:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_CALLS, "blocking"))
     failed = asyncio.Event()
     say = partial(print, flush=True)
@@ -80,13 +84,17 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         on_failure=failed.set,
     )
     app = create_app(settings, backend)
-    server = _Server(settings, app, backend)
+    server = _Server(settings, app, backend, secured)
     app.state.metrics.connections = lambda: len(server.server_state.connections)
     say(f"Sandlot {__version__} listens on {settings.url} (the API: {settings.url}/docs)")
+    if secured is not None:
+        say(f"  and on https://api.{settings.domains[0]}, as on every name in {settings.domain}")
     if not _is_loopback(settings.host):
-        say(f"WARNING: other machines can reach {settings.host}, and there is no TLS yet: keys and data")
-        say("travel in the clear. Put a proxy with TLS in front, or listen on 127.0.0.1.")
+        say(f"WARNING: other machines can reach port {settings.port} of {settings.host}, where keys and data")
+        say("travel in the clear. Let a firewall keep them from it, or listen on 127.0.0.1.")
     tasks = Tasks()
+    if secured is not None:
+        tasks.spawn(secured.keeper.keep(), name="keep the certificate")
     tasks.spawn(_stop_on(failed, server), name="stop on failure")
     tasks.spawn(_say_when_ready(backend, say), name="say when ready")
     try:
@@ -99,14 +107,40 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Secured:
+    """What HTTPS is served with."""
+
+    listener: socket.socket
+    keeper: Keeper
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, stopped our way."""
 
-    def __init__(self, settings: Settings, app: FastAPI, backend: Backend) -> None:
+    def __init__(self, settings: Settings, app: FastAPI, backend: Backend, secured: _Secured | None) -> None:
         super().__init__(_configured(settings, app))
         self._backend = backend
+        self._secured = secured
         self._streams: Streams = app.state.streams
         self._stop_timeout_s = settings.stop_timeout_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._secured is not None:
+            listening = await asyncio.get_running_loop().create_server(
+                self._connection,
+                sock=self._secured.listener,
+                ssl=self._secured.keeper.context,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                backlog=self.config.backlog,
+            )
+            self.servers.append(listening)
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         watchdog = threading.Timer(self._stop_timeout_s, _give_up, (self._stop_timeout_s,))
@@ -177,7 +211,18 @@ def _open_files() -> int:
 
 
 @contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
+def _secured(settings: Settings) -> Iterator[_Secured | None]:
+    """None without a domain. Raises as ``_bound`` does."""
+    keeper = keeper_of(settings)
+    if keeper is None:
+        yield None
+        return
+    with _bound(settings.host, settings.tls_port, "--tls-port") as listener:
+        yield _Secured(listener, keeper)
+
+
+@contextmanager
+def _bound(host: str, port: int, flag: str) -> Iterator[socket.socket]:
     """A socket that listens once uvicorn takes it. Raises Conflict, InvalidArgument, PermissionDenied."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -194,7 +239,7 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise Conflict(
-                    f"port {port} on {host} is in use by another program; choose another with --port"
+                    f"port {port} on {host} is in use by another program; choose another with {flag}"
                 ) from None
             raise InvalidArgument(f"cannot listen on {host} port {port}: {error.strerror}") from None
         yield listener
