@@ -23,6 +23,7 @@ _WEIGHT = 25
 """Of all sandboxes together, where an ordinary group has 100: who goes first when processors are short. The
 server must answer then, and the admin's shell; where nobody else wants them, sandboxes have all.
 """
+_LEAST_WEIGHT = 1
 _CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
 REQUIRED = ("cpu", "memory", "pids")
 
@@ -205,6 +206,24 @@ class Cgroup:
             return _keyed(self.folder("memory") / "cgroup.events")["frozen"] == 1
         return (self.folder("freezer") / "freezer.state").read_text() == "FROZEN\n"
 
+    def yield_processors(self, on: bool) -> None:
+        """Whether anybody else's task may interrupt the group's at once. Raises OSError."""
+        folder = self.folder("cpu")
+        try:
+            _write(folder / "cpu.idle", int(on))
+        except FileNotFoundError:  # Linux before 5.15
+            weight = _LEAST_WEIGHT if on else 100
+            if self._layout.is_v2:
+                _write(folder / "cpu.weight", weight)
+            else:
+                _write(folder / "cpu.shares", 1024 * weight // 100)
+
+    def wants_to_run(self) -> bool:
+        """Whether one of its threads runs, waits for a processor or for a disk. Raises OSError."""
+        name = "cgroup.threads" if self._layout.is_v2 else "tasks"
+        threads = (self.folder("cpu") / name).read_text().split()
+        return any(_state(thread) in "RD" for thread in threads)
+
     def remove(self, deadline_s: float = 10.0) -> None:
         """Remove the group from every hierarchy; idempotent. Raises Unavailable when it is still in use."""
         deadline = time.monotonic() + deadline_s
@@ -307,11 +326,15 @@ class Cgroup:
 
 def _is_dead(pid: int) -> bool:
     """Gone, or a zombie: the host's init may take seconds to reap what a runtime left to it."""
+    return _state(pid) in "ZX"
+
+
+def _state(thread: int | str) -> str:
+    """By the letters of proc_pid_stat(5); one that is gone is dead."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{thread}/stat").read_text().rpartition(")")[2].split(None, 1)[0]
     except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state in "ZX"
+        return "X"
 
 
 def _quota_us(cpus: float) -> int:

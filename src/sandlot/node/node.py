@@ -32,6 +32,7 @@ from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree, Limits
 from sandlot.node.disks import DiskPool, DiskSlot
 from sandlot.node.drivers.base import Driver, Launch
 from sandlot.node.failures import plainly
+from sandlot.node.fairness import Fairness
 from sandlot.node.host import agent_binary, driver_for, probe_host
 from sandlot.node.model import Finding, HostReport, Leftover, NodeSettings, Remains, SandboxSpec, Tier
 from sandlot.node.processes import end, is_alive, reap
@@ -90,7 +91,7 @@ class Node:
         self._cleaning: dict[str, asyncio.Task[None]] = {}
         self._remains: dict[str, list[str]] = {}
         self._news: asyncio.Queue[Remains] = asyncio.Queue(_NEWS_KEPT)
-        self._cleaner: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     # ── the node's life ──────────────────────────────────────────────────────────────────────────────
 
@@ -106,17 +107,21 @@ class Node:
         self._drivers = await asyncio.to_thread(self._choose_drivers, report)
         await self._network.start()
         await self._disks.start()
-        self._cleaner = asyncio.create_task(self._clean_remains(), name="clean what could not be removed")
+        for work, name in (
+            (self._clean_remains(), "clean what could not be removed"),
+            (Fairness(self._running_groups).run(), "share processors"),
+        ):
+            self._keepers.append(asyncio.create_task(work, name=name))
 
     async def stop(self) -> None:
         """Let go of the sandboxes, which go on running, and remove what was only made ahead.
 
         With no sandbox left, nothing of the instance stays on the host.
         """
-        if self._cleaner is not None:
-            self._cleaner.cancel()
-            await asyncio.wait([self._cleaner])
-            self._cleaner = None
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._keepers.clear()
         await self.drain()
         for sandbox in list(self._sandboxes.values()):
             await sandbox.close()
@@ -180,7 +185,7 @@ class Node:
             raise NotFound(f"sandbox {id} no longer runs")
         slot = await self._network.adopt(record.network, NetworkPolicy(internet=record.internet))
         disk = self._disks.find(record.disk, record.disk_bytes)
-        await asyncio.to_thread(_thaw, group)
+        await asyncio.to_thread(_wake, group)
         try:
             agent = await connect(slot.guest_ip, record.secret, ADOPT_CONNECT_S)
         except SandlotError as error:
@@ -289,6 +294,9 @@ class Node:
         sandbox = about(record.id).run(NodeSandbox, record, parts, self._network, agent)
         self._sandboxes[sandbox.id] = sandbox
         return sandbox
+
+    def _running_groups(self) -> dict[str, Cgroup]:
+        return {id: each.parts.cgroup for id, each in self._sandboxes.items() if not each.frozen}
 
     def _driver(self, tier: Tier) -> Driver:
         if (driver := self._drivers.get(tier)) is not None:
@@ -405,8 +413,9 @@ class Node:
         return task
 
 
-def _thaw(group: Cgroup) -> None:
-    """An earlier server may have left it frozen."""
-    if group.can_freeze:
-        with contextlib.suppress(FileNotFoundError):
+def _wake(group: Cgroup) -> None:
+    """An earlier server may have left it frozen, or yielding to the others."""
+    with contextlib.suppress(FileNotFoundError):
+        if group.can_freeze:
             group.thaw()
+        group.yield_processors(False)

@@ -92,6 +92,19 @@ def test_v2_without_swap_accounting_still_works(v2: CgroupTree) -> None:
     group.create(LIMITS)
 
 
+def test_v2_yields_by_the_idle_class_and_by_weight_where_there_is_none(v2: CgroupTree) -> None:
+    group = v2.group("sbone")
+    own = group.folder("cpu")
+    (own / "cpu.weight").write_text("")
+    group.yield_processors(True)
+    assert (own / "cpu.weight").read_text() == "1"
+    (own / "cpu.idle").write_text("0")
+    group.yield_processors(True)
+    assert (own / "cpu.idle").read_text() == "1"
+    group.yield_processors(False)
+    assert (own / "cpu.idle").read_text() == "0"
+
+
 def test_v2_use_is_read(v2: CgroupTree) -> None:
     group = v2.group("sbone")
     assert group.cpu_seconds() == 2.5
