@@ -80,9 +80,9 @@ def settle(request: CreateSandbox, limits: Limits) -> Settled:
     return replace(settled, cpus=round(settled.cpus, 3))
 
 
-def check_timeout(timeout_s: float, limits: Limits) -> None:
+def check_timeout(timeout_s: float, limits: Limits, *, least_s: float = 1) -> None:
     """Raises InvalidArgument."""
-    check_range("timeout_s", timeout_s, 1, limits.max_timeout_s)
+    check_range("timeout_s", timeout_s, least_s, limits.max_timeout_s)
 
 
 def check_range(field: str, value: float, low: float, high: float) -> None:

@@ -57,20 +57,20 @@ async def e2b_get_logs(request: Request) -> Response:
 
 
 async def e2b_query_logs(request: Request) -> Response:
-    """From the millisecond ``cursor`` on, or back from there; of a level and above, with a text in it."""
+    """Back from the millisecond ``cursor``, or on from there; of a level and above, with a text in it."""
     engine, id = await named(request)
-    backward = choice(request, "direction", Direction) is Direction.BACKWARD
+    forward = choice(request, "direction", Direction) is Direction.FORWARD
     level, search = choice(request, "level", Level), request.query_params.get("search", "")
     cursor, limit = integer(request, "cursor"), _limit(request)
     events: Iterable[Event] = await engine.events(id)
-    if backward:
+    if not forward:
         events = reversed(list(events))
     found = [
         event
         for event in events
         if (level is None or _WEIGHTS.index(_level(event)) >= _WEIGHTS.index(level))
         and search in _message(event)
-        and (cursor is None or (_ms(event) <= cursor if backward else _ms(event) >= cursor))
+        and (cursor is None or (_ms(event) >= cursor if forward else _ms(event) <= cursor))
     ]
     return Json({"logs": [_entry(event) for event in found[:limit]]})
 

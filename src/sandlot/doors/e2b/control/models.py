@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 DEFAULT_TIMEOUT_S: Final = 300.0
-DEFAULT_REFRESH_S: Final = 15.0
+LEAST_REFRESH_S: Final = 15.0
 
 
 class AutoResume(msgspec.Struct):

@@ -17,8 +17,8 @@ from sandlot.doors.e2b.control.answers import detailed, opened
 from sandlot.doors.e2b.control.bodies import body_of
 from sandlot.doors.e2b.control.creating import wish_of
 from sandlot.doors.e2b.control.models import (
-    DEFAULT_REFRESH_S,
     DEFAULT_TIMEOUT_S,
+    LEAST_REFRESH_S,
     Connect,
     NewSandbox,
     Refresh,
@@ -73,7 +73,7 @@ async def e2b_set_timeout(request: Request) -> Response:
 async def e2b_refresh_sandbox(request: Request) -> Response:
     engine, id = await named(request)
     body = await body_of(request, Refresh)
-    await engine.extend(id, DEFAULT_REFRESH_S if body.duration is None else body.duration)
+    await engine.extend(id, max(body.duration or 0, LEAST_REFRESH_S))
     return Response(status_code=204)
 
 
