@@ -546,7 +546,8 @@ void job_start(struct request *request, enum job_class class, bool (*run)(struct
 bool jobs_at_work(void) {
     bool found = false;
     pthread_mutex_lock(&lock);
-    for (int class = 0; class < JOB_CLASSES; class ++) found |= running[class] || queues[class];
+    for (int class = 0; class < JOB_CLASSES; class ++)
+        if (class != JOB_WATCH) found |= running[class] || queues[class];
     pthread_mutex_unlock(&lock);
     return found;
 }

@@ -55,7 +55,8 @@ struct job {
 };
 
 void jobs_open(void);
-/* Whether any is at work or waits for its turn, those too that were cancelled and have not noticed yet. */
+/* Whether any is at work or waits for its turn, those too that were cancelled and have not noticed yet. Watches only
+ * wait: whether somebody waits for them the host knows. */
 bool jobs_at_work(void);
 /* Starts `run` with the request's payload after its first text field, which names the user. */
 void job_start(struct request *request, enum job_class class, bool (*run)(struct job *));

@@ -39,6 +39,16 @@ class Access:
             )
         return live
 
+    async def agent_signed(self, sandbox_id: str, matches: Callable[[str], bool]) -> LiveSandbox:
+        """For what somebody who holds the token has signed; as :meth:`agent`."""
+        live = await self._live(sandbox_id)
+        if live.sandbox.secured and not matches(self._tokens.of(sandbox_id, Purpose.AGENT)):
+            raise Unauthenticated(
+                f"the signature is not of sandbox {sandbox_id}'s access token, or not of this path,"
+                " operation, user and expiration"
+            )
+        return live
+
     async def ingress(self, sandbox_id: str, token: str | None) -> LiveSandbox:
         """For its web ports. Raises NotFound (also where its ports are switched off), SandboxGone,
         Unauthenticated, Conflict, Unavailable.

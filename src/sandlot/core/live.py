@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from sandlot.core.interpreter import KERNEL_TAG, Interpreter
 from sandlot.core.limits import check_env, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
+from sandlot.core.watchers import Watchers
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
 from sandlot.node import NodeSandbox
 from sandlot.node.agent import GuestAgent, Process, ProcessInfo, PtySize, SpawnSpec
@@ -25,8 +26,8 @@ MAX_COMMAND_TIMEOUT_S = 30 * 24 * 3600.0
 class LiveSandbox:
     """The running half of a sandbox: its agent, its commands, its interpreter.
 
-    It holds nothing that cannot be found again after a restart of the server: the guest agent keeps the
-    processes and their output, and kernels carry their context's id in their tag.
+    But for watchers it holds nothing that cannot be found again after a restart of the server: the guest
+    agent keeps the processes and their output, and kernels carry their context's id in their tag.
     """
 
     def __init__(self, sandbox: Sandbox, node: NodeSandbox) -> None:
@@ -42,6 +43,7 @@ class LiveSandbox:
             env=self._env({}),
         )
         node.heed(self.interpreter.waiting)
+        self.watchers = Watchers(lambda: self.agent)
 
     @property
     def id(self) -> str:
@@ -121,6 +123,7 @@ class LiveSandbox:
 
     async def close(self) -> None:
         """Let go of it; the sandbox itself goes on."""
+        self.watchers.close()
         await self.interpreter.close()
 
     async def _spawn(self, request: StartCommand, args: list[str]) -> Process:

@@ -8,15 +8,15 @@ once, also while nothing is being sent, and the source is closed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sandlot.errors import Unavailable
+from sandlot.errors import GuestError, Unavailable
 
 T = TypeVar("T")
 
@@ -88,6 +88,16 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         for task in (working, gone):
             task.cancel()
         await asyncio.wait({working, gone})
+
+
+async def exactly(chunks: AsyncGenerator[bytes, None], length: int) -> AsyncGenerator[bytes, None]:
+    """Raises GuestError where they end before ``length`` bytes."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            length -= len(chunk)
+            yield chunk
+    if length > 0:
+        raise GuestError(f"the source ended {length} bytes early: it changed while it was read")
 
 
 def stopping() -> Unavailable:

@@ -398,7 +398,8 @@ async def test_a_watch_tells_of_what_is_written_through_the_agent_as_if_in_place
         await agent.write(f"{folder}/owned", chunks(b"x"), owner="alice")
         await agent.write(f"{folder}/owned", chunks(b"x"), mode=0o600)
         assert told(await watch.so_far(100)) == [
-            ("create", "owned"), ("chmod", "owned"), ("write", "owned"), ("chmod", "owned"), ("write", "owned"),
+            ("create", "owned"), ("chmod", "owned"), ("write", "owned"),
+            ("chmod", "owned"), ("write", "owned"),
         ]  # fmt: skip
         assert await watch.so_far(100) == []
 

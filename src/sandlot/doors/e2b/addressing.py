@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,9 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sandlot.doors.e2b.door import ENVD_PORT, Door
 from sandlot.doors.e2b.errors import response_for
 from sandlot.doors.e2b.services import control_plane
-from sandlot.doors.e2b.signatures import sandbox_that_signed
+from sandlot.doors.e2b.signatures import query_of, sandbox_that_signed, signature_of
 from sandlot.doors.ingress.hosts import Address
-from sandlot.errors import InvalidArgument
+from sandlot.errors import InvalidArgument, SandlotError, Unauthenticated
 
 _CONTROL: Final = re.compile(
     r"/(v[23]/)?(sandboxes|templates|default-templates|snapshots|volumes|volumecontent|secrets|teams)(/|$)"
@@ -41,8 +40,8 @@ class Addressing:
             await self._serve(sandbox_id, scope, receive, send)
         elif scope["type"] == "http" and _CONTROL.match(scope["path"]):
             await self._control(scope, receive, send)
-        elif scope["path"] == "/files" and (signer := self._signer(scope)) is not None:
-            await self._to(Address(ENVD_PORT, signer), scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/files":
+            await self._signed(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -58,6 +57,30 @@ class Addressing:
         scope.setdefault("state", {})["ingress"] = address
         await self._services.get(address.port, self._door.elsewhere)(scope, receive, send)
 
-    def _signer(self, scope: Scope) -> str | None:
-        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        return sandbox_that_signed(self._door.access, scope["method"], query)
+    async def _signed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            # A browser asks for leave before it uploads, and names no sandbox yet.
+            await self._services[ENVD_PORT](scope, receive, send)
+            return
+        try:
+            signer = self._signer(scope)
+        except SandlotError as error:
+            await response_for(error)(scope, receive, send)
+        else:
+            await self._to(Address(ENVD_PORT, signer), scope, receive, send)
+
+    def _signer(self, scope: Scope) -> str:
+        """Raises Unavailable, InvalidArgument, Unauthenticated."""
+        self._door.check_ready()
+        signature = signature_of(scope["method"], query_of(scope))
+        if signature is None:
+            raise InvalidArgument(
+                "whose file? An address without a sandbox's name is found by its signature, and this one has"
+                " none: send E2b-Sandbox-Id, or use the sandbox's own host name"
+            )
+        if (signer := sandbox_that_signed(self._door.access, signature)) is None:
+            raise Unauthenticated(
+                "no sandbox that runs here has signed this: it has ended, or path, user, operation or"
+                " expiration are not those that were signed"
+            )
+        return signer

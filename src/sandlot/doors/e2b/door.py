@@ -60,8 +60,11 @@ async def engine_of(connection: HTTPConnection) -> TenantEngine:
     return door.engine_of(tenant)
 
 
-async def sandbox_of(connection: HTTPConnection) -> LiveSandbox:
-    """The sandbox that a request to its own address is for.
+async def sandbox_of(
+    connection: HTTPConnection, signed: Callable[[str], bool] | None = None
+) -> LiveSandbox:
+    """The sandbox that a request to its own address is for. ``signed`` says whether it carries, in place of
+    the token, a signature made with it.
 
     Raises SandboxNotFound, Unauthenticated, Conflict, Unavailable.
     """
@@ -70,6 +73,8 @@ async def sandbox_of(connection: HTTPConnection) -> LiveSandbox:
     sandbox_id: str = connection.scope["state"]["ingress"].sandbox_id
     structlog.contextvars.bind_contextvars(sandbox=sandbox_id)
     try:
+        if signed is not None:
+            return await door.access.agent_signed(sandbox_id, signed)
         return await door.access.agent(sandbox_id, connection.headers.get("x-access-token"))
     except (NotFound, SandboxGone) as error:
         raise SandboxNotFound(sandbox_id) from error

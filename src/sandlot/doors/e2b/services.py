@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -21,7 +22,7 @@ _AS_JSON: Final[Mapping[Any, Any]] = {SandlotError: on_sandlot_error, HTTPExcept
 def services(door: Door) -> Mapping[int, ASGIApp]:
     """By the port of the sandbox that each stands in for."""
     return {
-        ENVD_PORT: _application(door, envd.routes(), _AS_JSON),
+        ENVD_PORT: _for_browsers(_application(door, envd.routes(), _AS_JSON)),
         CODE_PORT: _application(door, code.routes(), code.ERRORS),
     }
 
@@ -29,6 +30,13 @@ def services(door: Door) -> Mapping[int, ASGIApp]:
 def control_plane(door: Door) -> ASGIApp:
     """What makes sandboxes, finds and ends them."""
     return _application(door, control.routes(), _AS_JSON)
+
+
+def _for_browsers(app: ASGIApp) -> ASGIApp:
+    """Pages of any origin may call it: what opens it is a token or a signature, never a cookie."""
+    return CORSMiddleware(
+        app, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
+    )
 
 
 def _application(door: Door, routes: Iterable[BaseRoute], handlers: Mapping[Any, Any]) -> ASGIApp:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 
 from sandlot.doors.native import errors, events
 from sandlot.doors.native.door import door_of, explained
-from sandlot.doors.streaming import Stream
-from sandlot.errors import GuestError, SandlotError
+from sandlot.doors.streaming import Stream, exactly
+from sandlot.errors import SandlotError
 
 T = TypeVar("T")
 
@@ -61,21 +60,12 @@ def byte_stream(
     """
     announced = {} if length is None else {"content-length": str(length)}
     return Stream(
-        chunks if length is None else _exactly(chunks, length),
+        chunks if length is None else exactly(chunks, length),
         _as_is,
         streams=door_of(request).streams,
         media_type=media_type,
         headers=announced | dict(headers or {}),
     )
-
-
-async def _exactly(chunks: AsyncGenerator[bytes, None], length: int) -> AsyncGenerator[bytes, None]:
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            length -= len(chunk)
-            yield chunk
-    if length > 0:
-        raise GuestError(f"the source ended {length} bytes early: it changed while it was read")
 
 
 def _as_is(chunk: bytes) -> bytes:

@@ -99,9 +99,16 @@ class Watch(Caller):
                 return None
             return read_event(Reader(frame.payload))
 
-    async def close(self) -> None:
+    def let_sleep(self, may: bool, /) -> None:
+        """Whether the sandbox may stand still though the watch stands. At first it may not."""
+        self._link.let_sleep(self._channel, may)
+
+    def drop(self) -> None:
         """Idempotent."""
         self._channel.drop()
+
+    async def close(self) -> None:
+        self.drop()
 
     async def __aenter__(self) -> Watch:
         return self

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from sandlot.doors.e2b.envd import filesystem, health, process
+from sandlot.doors.e2b.envd import files, filesystem, health, process
 
 
 def routes() -> list[BaseRoute]:
-    return [*process.ROUTES, *filesystem.ROUTES, *health.ROUTES]
+    return [*process.ROUTES, *filesystem.ROUTES, *files.ROUTES, *health.ROUTES]

@@ -67,6 +67,7 @@ class Code(StrEnum):
     FAILED_PRECONDITION = "failed_precondition"
     UNIMPLEMENTED = "unimplemented"
     INTERNAL = "internal"
+    ABORTED = "aborted"
     UNAVAILABLE = "unavailable"
     UNAUTHENTICATED = "unauthenticated"
 
@@ -82,6 +83,7 @@ _STATUS: Final[Mapping[Code, int]] = {
     Code.FAILED_PRECONDITION: 400,
     Code.UNIMPLEMENTED: 501,
     Code.INTERNAL: 500,
+    Code.ABORTED: 409,
     Code.UNAVAILABLE: 503,
     Code.UNAUTHENTICATED: 401,
 }
