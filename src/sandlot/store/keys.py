@@ -11,7 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, true, update
 
 from sandlot.errors import NotFound
 from sandlot.store.database import Database
@@ -19,6 +19,11 @@ from sandlot.store.tables import keys, tenants
 from sandlot.store.tenants import DEFAULT_TENANT, Tenant, check_tenant, tenant_of
 
 PREFIX = "sl_"
+_HOLDER = (  # put together once: it is asked for every request
+    select(tenants)
+    .join(keys, keys.c.tenant == tenants.c.name)
+    .where(keys.c.digest == bindparam("digest"), keys.c.revoked_at.is_(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,9 @@ class KeyStore:
 
     async def holder(self, key: str) -> Tenant | None:
         """Whose key this is, with its quotas as they are now; None where nobody's or revoked."""
-        query = select(tenants).join(keys, keys.c.tenant == tenants.c.name)
-        query = query.where(keys.c.digest == digest(key), keys.c.revoked_at.is_(None))
 
         def work(connection: Connection) -> Tenant | None:
-            row = connection.execute(query).mappings().one_or_none()
+            row = connection.execute(_HOLDER, {"digest": digest(key)}).mappings().one_or_none()
             return None if row is None else tenant_of(row)
 
         return await self._database.run(work)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -28,6 +29,14 @@ from sandlot.store.tenants import check_tenant
 
 Row = dict[str, Any]
 
+# Put together once: for what every sandbox costs, building a statement takes longer than running it.
+_ADD = insert(sandboxes)
+_ADD_EVENT = insert(events)
+_STATE = select(sandboxes.c.state).where(sandboxes.c.id == bindparam("key"))
+_CHANGE = update(sandboxes).where(
+    and_(sandboxes.c.id == bindparam("key"), sandboxes.c.state == bindparam("found"))
+)
+
 
 class SandboxStore:
     """Plain rows in and out; what they mean is the core's business."""
@@ -40,8 +49,8 @@ class SandboxStore:
 
         def work(connection: Connection) -> None:
             check_tenant(connection, row["tenant"])
-            connection.execute(insert(sandboxes).values(**row))
-            connection.execute(insert(events).values(**event))
+            connection.execute(_ADD, row)
+            connection.execute(_ADD_EVENT, event)
 
         await self._database.run(work)
 
@@ -55,14 +64,13 @@ class SandboxStore:
         states = list(expected)
 
         def work(connection: Connection) -> bool:
-            state = connection.scalar(select(sandboxes.c.state).where(sandboxes.c.id == id))
-            matches = and_(sandboxes.c.id == id, sandboxes.c.state == state)
+            state = connection.scalar(_STATE, {"key": id})
             if state not in states:
                 return False
-            if connection.execute(update(sandboxes).where(matches).values(**values)).rowcount == 0:
+            if connection.execute(_CHANGE, {**values, "key": id, "found": state}).rowcount == 0:
                 return False
             source = state if event["to_state"] is not None else None
-            connection.execute(insert(events).values(**{**event, "from_state": source}))
+            connection.execute(_ADD_EVENT, {**event, "from_state": source})
             return True
 
         return await self._database.run(work)
@@ -107,7 +115,7 @@ class SandboxStore:
         def work(connection: Connection) -> None:
             connection.execute(update(sandboxes).where(sandboxes.c.id == id).values(**values))
             for event in written:
-                connection.execute(insert(events).values(**event))
+                connection.execute(_ADD_EVENT, event)
 
         await self._database.run(work)
 
@@ -147,7 +155,7 @@ class SandboxStore:
         def work(connection: Connection) -> None:
             known = select(sandboxes.c.id).where(sandboxes.c.id == event["sandbox_id"])
             if connection.scalar(known) is not None:
-                connection.execute(insert(events).values(**event))
+                connection.execute(_ADD_EVENT, event)
 
         await self._database.run(work)
 
