@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from sandlot.core.history import Sample
 from sandlot.core.interpreter import CodeEvent, Context
 from sandlot.core.lifecycle import State
+from sandlot.core.limits import Limits
 from sandlot.core.model import (
     CreateSandbox,
     Event,
@@ -363,6 +365,8 @@ class FakeEngine:
     async def stop(self) -> None:
         self.stopped = True
 
+    limits = Limits()
+
     def of(self, tenant: Tenant) -> FakeEngine:
         return self
 
@@ -387,6 +391,17 @@ class FakeEngine:
         await self.live(id)
         deadline = None if timeout_s is None else NOW + timedelta(seconds=timeout_s)
         return replace(self.sandboxes[id], deadline=deadline)
+
+    async def extend(self, id: str, timeout_s: float) -> Sandbox:
+        self._ask(("extend", timeout_s))
+        return await self.set_timeout(id, timeout_s)
+
+    async def history(
+        self, id: str, start: datetime | None = None, end: datetime | None = None
+    ) -> list[Sample]:
+        self._ask((start, end))
+        await self.live(id)
+        return [Sample(NOW, 0.25, 1, 2, 3)]
 
     async def live(self, id: str) -> FakeLive:
         found = await self.get(id)
