@@ -224,7 +224,7 @@ def _route(
         except (SandlotError, RpcError) as error:
             return _refused(await _explained(call, error), media_type)
         except HTTPException as error:
-            return _refused(_of_body(error), media_type, error.headers)
+            return _refused(_of_body(error), media_type)
 
     endpoint.__name__ = f"e2b_{service.rpartition('.')[2]}_{method}".lower()
     return Route(f"/{service}/{method}", endpoint, methods=["POST"])
@@ -363,11 +363,11 @@ def _last(error: Exception | None) -> bytes:
     return enveloped(json.dumps({} if error is None else {"error": _described(error)}).encode(), _END)
 
 
-def _refused(error: Exception, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+def _refused(error: Exception, media_type: str) -> Response:
     if media_type == STREAM:
-        return Response(_last(error), headers=headers, media_type=STREAM)
+        return Response(_last(error), media_type=STREAM)
     described = _described(error)
-    return Response(to_json(described), _STATUS[Code(described["code"])], headers, media_type=UNARY)
+    return Response(to_json(described), _STATUS[Code(described["code"])], media_type=UNARY)
 
 
 async def _explained(call: Call, error: Exception) -> Exception:
