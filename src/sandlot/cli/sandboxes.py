@@ -43,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
         ("info", info),
         ("kill", kill),
         ("timeout", timeout),
+        ("url", url),
         ("logs", logs),
         ("ps", ps),
         ("stats", stats),
@@ -66,6 +67,12 @@ def create(
     timeout: Timeout = "300",
     internet: Internet = True,
     hostname: Annotated[str | None, typer.Option(help="What the machine calls itself.")] = None,
+    ingress: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHO", help="Who reaches its web ports: public, token or off.", show_default="public"
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Start a sandbox and print its id."""
@@ -84,6 +91,7 @@ def create(
         timeout=seconds(timeout),
         internet=internet,
         hostname=hostname,
+        ingress=ingress,
     )
     if json:
         as_json(sandbox.info())
@@ -138,6 +146,7 @@ def info(id: Id, json: Json = False) -> None:
         "disk": f"{one.disk_mib} MiB",
         "pids": one.pids,
         "internet": "yes" if one.internet else "no",
+        "ports": one.ingress,
         "env": labels(one.env) or None,
         "metadata": labels(one.metadata) or None,
         "created": moment(one.created_at),
@@ -184,6 +193,15 @@ def timeout(
 
     changed = find(id).set_timeout(seconds(time))
     typer.echo(f"ends in {ahead(changed.deadline)}" if changed.deadline else "never ends by itself")
+
+
+def url(
+    id: Id, port: Annotated[int, typer.Argument(metavar="PORT", help="Where a program in it listens.")]
+) -> None:
+    """Print the address of a web port, with the token where the sandbox asks for one."""
+    found = find(id)
+    token = found.info().ingress_token
+    typer.echo(found.get_url(port) + (f"/?sandlot_token={token}" if token else ""))
 
 
 def ps(id: Id, json: Json = False) -> None:

@@ -24,6 +24,9 @@ class SandboxInfo:
 
     ``state`` is one of creating, running, killing, killed, failed, and ``reason`` says why it ended. Sizes
     are in MiB. ``deadline`` is when the server will kill it, None for never. Times are in UTC.
+
+    ``port_url`` is the address of its web ports, with ``{port}`` in place of a number; ``get_url`` puts one
+    there. ``ingress_token`` opens them where ``ingress`` is ``token``: send it as header X-Sandlot-Token.
     """
 
     id: str
@@ -43,6 +46,9 @@ class SandboxInfo:
     started_at: datetime | None = None
     deadline: datetime | None = None
     ended_at: datetime | None = None
+    ingress: str = "public"
+    ingress_token: str | None = None
+    port_url: str = ""
 
     @classmethod
     def _of(cls, data: Json) -> SandboxInfo:
@@ -64,6 +70,9 @@ class SandboxInfo:
             started_at=_time(data.get("started_at")),
             deadline=_time(data.get("deadline")),
             ended_at=_time(data.get("ended_at")),
+            ingress=data.get("ingress", "public"),
+            ingress_token=data.get("ingress_token"),
+            port_url=data.get("port_url", ""),
         )
 
 

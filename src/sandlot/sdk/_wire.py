@@ -53,6 +53,15 @@ def backoff(attempt: int) -> float:
     return 0.1 * 3.0**attempt
 
 
+def port_url(template: str, port: int) -> str:
+    """``template`` is the server's, with ``{port}`` in it."""
+    if not 1 <= port <= 65535:
+        raise InvalidArgumentError(f"a port is a number from 1 to 65535, not {port}")
+    if not template:
+        raise SandboxError("this server is older than its clients: it does not reach ports of sandboxes")
+    return template.replace("{port}", str(port))
+
+
 def path(*parts: str) -> str:
     """``path("sandboxes", id)`` → ``/v1/sandboxes/<id>``, whatever the parts contain."""
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)

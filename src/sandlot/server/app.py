@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandlot import __version__
+from sandlot.core.tokens import Purpose
 from sandlot.doors import e2b, native
 from sandlot.doors.encoding import Json, to_json
 from sandlot.doors.ingress import Ingress
@@ -69,8 +70,8 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     door = _e2b_door(settings, backend, streams, ingress)
     ingress.services |= e2b.services(door)
     app.add_middleware(e2b.Addressing, door=door, services=e2b.services(door))
-    # The last one added is the outermost: at a port's own address nothing is the server's.
-    app.add_middleware(ingress.before)
+    app.add_middleware(ingress.before)  # before all doors: at a port's own address nothing is the server's
+    # The last one added is the outermost.
     app.add_middleware(RequestContext, access_log=settings.access_log, requests=page.requests)
     native.install(app, _native_door(settings, backend, streams))
     app.get("/healthz", tags=["health"])(healthz)
@@ -118,7 +119,13 @@ async def metrics(request: Request) -> Response:
 
 def _native_door(settings: Settings, backend: Backend, streams: Streams) -> native.Door:
     upload = settings.max_upload_mib
+    ports = native.Ports(
+        domain=settings.domains[0],
+        scheme="http" if settings.domain is None else "https",
+        token=partial(backend.access.token, purpose=Purpose.INGRESS),
+    )
     return native.Door(
+        ports=ports,
         check_ready=backend.check_ready,
         engine_of=backend.engine_of,
         authenticate=backend.authenticate,

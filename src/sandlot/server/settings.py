@@ -29,6 +29,8 @@ _REACHED_AT: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _DEFAULTS: Final = Limits()
 
 HTTPS_PORT: Final = 443
+BEFORE_THE_SERVER: Final = 0
+"""As a port for TLS: a proxy in front has it."""
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,220}}$)(?:{_LABEL}\.)+(?=[a-z0-9-]*[a-z]){_LABEL}")
 """Room is left for a port's label before it. The last label has a letter, which an IP address has not."""
@@ -46,7 +48,7 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(7263, ge=1, le=65535)
     domain: str | None = None
-    tls_port: int = Field(HTTPS_PORT, ge=1, le=65535)
+    tls_port: int = Field(HTTPS_PORT, ge=0, le=65535)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     acme_email: str | None = None
@@ -140,7 +142,8 @@ class Settings(BaseModel):
         plain = f"localhost:{self.port}"
         if self.domain is None:
             return (plain,)
-        return (self.domain if self.tls_port == HTTPS_PORT else f"{self.domain}:{self.tls_port}", plain)
+        elsewhere = self.tls_port not in (HTTPS_PORT, BEFORE_THE_SERVER)
+        return (f"{self.domain}:{self.tls_port}" if elsewhere else self.domain, plain)
 
     def limits(self) -> Limits:
         return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})

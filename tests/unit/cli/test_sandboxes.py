@@ -30,6 +30,14 @@ def test_create_says_the_id_and_nothing_else(
     assert json.loads(sandlot("create", "--json").stdout)["state"] == "running"
 
 
+def test_url_says_where_a_port_is_and_opens_it(sandlot: Sandlot, stub: Stub, sandbox: str) -> None:
+    assert sandlot("url", sandbox[:10], "3000").stdout == f"https://3000-{sandbox}.box.test\n"
+    closed = sandlot("create", "--ingress", "token").stdout.strip()
+    assert stub.bodies[-1]["ingress"] == "token"
+    assert sandlot("url", closed, "80").stdout == f"https://80-{closed}.box.test/?sandlot_token=t\n"
+    assert "from 1 to 65535" in sandlot("url", sandbox, "70000", code=1).stderr
+
+
 def test_ls_is_a_table_ids_or_json(sandlot: Sandlot, sandbox: str) -> None:
     other = sandlot("create", "-m", "job=x").stdout.strip()
     sandlot("kill", other)

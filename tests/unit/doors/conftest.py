@@ -41,6 +41,7 @@ def app(engine: FakeEngine, streams: Streams) -> FastAPI:
         engine_of=lambda _: engine,  # type: ignore[arg-type, return-value]
         authenticate=authenticate,
         streams=streams,
+        ports=native.Ports("box.test", "https", lambda sandbox_id: f"token of {sandbox_id}"),
         max_body_bytes=10_000,
         max_upload_bytes=100_000,
     )

@@ -8,10 +8,10 @@ import pytest
 from fastapi import FastAPI
 
 from sandlot.core.lifecycle import LIVE, State
-from sandlot.core.model import CreateSandbox, ListQuery, Sandbox
+from sandlot.core.model import CreateSandbox, Ingress, ListQuery, Sandbox
 from sandlot.node import Tier
 
-from .fake_engine import ENDED, ID, UNKNOWN, FakeEngine
+from .fake_engine import ENDED, ID, UNKNOWN, FakeEngine, sandbox
 from .wire import exchange
 
 
@@ -37,6 +37,27 @@ async def test_create_passes_on_what_was_asked_and_leaves_the_rest_to_the_engine
     answer = await client.post("/v1/sandboxes", json=wish)
     assert engine.requests[-1] == CreateSandbox(**(wish | {"isolation": Tier.CONTAINER}))  # type: ignore[arg-type]
     assert answer.json()["metadata"] == {"k": "v"}
+
+
+@pytest.mark.parametrize(("ingress", "token"), [("public", None), ("token", f"token of {ID}"), ("off", None)])
+async def test_how_its_ports_are_reached(
+    client: httpx.AsyncClient, engine: FakeEngine, ingress: Ingress, token: str | None
+) -> None:
+    engine.sandboxes[ID] = sandbox(ingress=ingress)
+    asked = await client.post("/v1/sandboxes", json={"ingress": ingress})
+    assert asked.json()["domain"] == "box.test"
+    assert engine.requests[-1].ingress == ingress
+    body = (await client.get(f"/v1/sandboxes/{ID}")).json()
+    assert body["ingress"] == ingress
+    assert body["port_url"] == f"https://{{port}}-{ID}.box.test"
+    assert body["ingress_token"] == token
+
+
+async def test_an_ingress_that_there_is_not(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/sandboxes", json={"ingress": "private"})
+    assert answer.status_code == 400
+    assert "ingress" in answer.json()["error"]["message"]
+    assert "'public', 'token' or 'off'" in answer.json()["error"]["message"]
 
 
 async def test_a_client_that_leaves_calls_off_what_it_asked_for(app: FastAPI, engine: FakeEngine) -> None:
@@ -79,6 +100,10 @@ async def test_a_sandbox_looks_as_promised(client: httpx.AsyncClient) -> None:
         "started_at": "2026-11-21T12:00:00Z",
         "deadline": "2026-11-21T12:05:00Z",
         "ended_at": None,
+        "ingress": "public",
+        "domain": "box.test",
+        "port_url": f"https://{{port}}-{ID}.box.test",
+        "ingress_token": None,
     }
 
 

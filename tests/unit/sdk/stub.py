@@ -297,6 +297,10 @@ class Stub:
             "started_at": _now(),
             "deadline": None if timeout is None else _now(timeout),
             "ended_at": None,
+            "ingress": body.get("ingress", "public"),
+            "ingress_token": "t" if body.get("ingress") == "token" else None,
+            "domain": "box.test",
+            "port_url": f"https://{{port}}-{id}.box.test",
             "a_field_of_tomorrow": 1,
         }
         self.boxes[id] = Box(data, home)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandlot import NotFoundError, Sandbox, SandboxGoneError, Server
+from sandlot import InvalidArgumentError, NotFoundError, Sandbox, SandboxGoneError, Server
 
 from .stub import Stub
 
@@ -15,6 +15,17 @@ def test_what_is_not_given_is_left_to_the_server(stub: Stub) -> None:
         {"template": "base", "timeout_s": 300, "internet": True},
         {"template": "x", "timeout_s": None, "internet": False, **options},
     ]
+
+
+def test_where_its_ports_are(stub: Stub) -> None:
+    made = Sandbox.create(ingress="token")
+    for sandbox in (made, Sandbox.connect(made.id)):
+        assert sandbox.get_url(3000) == f"https://3000-{made.id}.box.test"
+        assert sandbox.get_host(80) == f"80-{made.id}.box.test"
+    assert made.info().ingress_token == "t"
+    for port in (0, 65536, -1):
+        with pytest.raises(InvalidArgumentError, match="1 to 65535"):
+            made.get_url(port)
 
 
 def test_the_block_ends_the_sandbox(stub: Stub) -> None:

@@ -106,7 +106,7 @@ async def test_it_says_where_it_listens_and_its_first_key_once(tmp_path: Path) -
     with process(tmp_path, SANDLOT_PORT=str(server.port), SANDLOT_HOST="0.0.0.0") as again:
         said = again.said_until("Ready")
         assert "sl_" not in said
-        assert "no TLS" in said
+        assert "in the clear" in said
         assert kept["api_key"] not in again.stderr
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from sandlot.doors.native import archive, code, commands, errors, files, host, sandboxes, tenant, terminal
-from sandlot.doors.native.door import Door, identify
+from sandlot.doors.native.door import Door, Ports, identify
 from sandlot.doors.native.openapi import INTRODUCTION, describe
 
-__all__ = ["INTRODUCTION", "Door", "describe", "identify", "install"]
+__all__ = ["INTRODUCTION", "Door", "Ports", "describe", "identify", "install"]
 
 
 def install(app: FastAPI, door: Door) -> None:

@@ -25,6 +25,15 @@ WHOLE_BODY: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """How sandboxes' web ports are reached: what their host names end with, and what the others' token is."""
+
+    domain: str
+    scheme: str
+    token: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """The server's side of this door.
 
@@ -37,6 +46,7 @@ class Door:
     authenticate: Callable[[str | None], Awaitable[Tenant]]
     engine_of: Callable[[Tenant], TenantEngine]
     streams: Streams
+    ports: Ports
     max_body_bytes: int = 1024 * 1024
     max_upload_bytes: int | None = None
     body_idle_s: float = 30.0

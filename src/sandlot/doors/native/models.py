@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandlot.core.ids import is_sandbox_id
 from sandlot.core.lifecycle import State
-from sandlot.core.model import CreateSandbox, Event, Metrics, Sandbox, StartCommand, TenantStatus
+from sandlot.core.model import CreateSandbox, Event, Ingress, Metrics, Sandbox, StartCommand, TenantStatus
+from sandlot.doors.native.door import Ports
 from sandlot.errors import InvalidArgument
 from sandlot.node import Tier
 
@@ -84,6 +85,11 @@ class CreateSandboxBody(Request):
         True, description="Whether it reaches the internet. Never the host or private nets."
     )
     hostname: str | None = Field(None, description="Default: its id.")
+    ingress: Ingress = Field(
+        "public",
+        description="Who reaches its web ports: whoever knows their host names (`public`), who sends the"
+        " sandbox's `ingress_token` too (`token`), nobody (`off`).",
+    )
 
     def to_core(self) -> CreateSandbox:
         return CreateSandbox(**{name: getattr(self, name) for name in CreateSandboxBody.model_fields})
@@ -109,10 +115,27 @@ class SandboxAnswer(Answer):
     started_at: datetime | None
     deadline: datetime | None = Field(description="When it will be killed; null for never.")
     ended_at: datetime | None
+    ingress: Ingress
+    domain: str = Field(
+        description="Port N is at the host name `N-<id>.<domain>`.", examples=["localhost:7263"]
+    )
+    port_url: str = Field(
+        description="Put the port's number for `{port}`.",
+        examples=["http://{port}-sbh4q2mzk7c5xw3nafj6td.localhost:7263"],
+    )
+    ingress_token: str | None = Field(
+        description="Where `ingress` is `token`: to be sent as the header `X-Sandlot-Token`."
+    )
 
     @classmethod
-    def of(cls, sandbox: Sandbox) -> SandboxAnswer:
-        return cls.model_construct(**{name: getattr(sandbox, name) for name in cls.model_fields})
+    def of(cls, sandbox: Sandbox, ports: Ports) -> SandboxAnswer:
+        said = cls.model_fields.keys() & Sandbox.__dataclass_fields__.keys()
+        return cls.model_construct(
+            **{name: getattr(sandbox, name) for name in said},
+            domain=ports.domain,
+            port_url=f"{ports.scheme}://{{port}}-{sandbox.id}.{ports.domain}",
+            ingress_token=ports.token(sandbox.id) if sandbox.ingress == "token" else None,
+        )
 
 
 class SandboxesAnswer(Answer):

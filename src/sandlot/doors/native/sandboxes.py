@@ -11,7 +11,7 @@ from fastapi import Header, Query, Request
 from sandlot.core.lifecycle import State
 from sandlot.core.model import ListQuery
 from sandlot.doors.native.described import failures
-from sandlot.doors.native.door import engine_of, routes
+from sandlot.doors.native.door import door_of, engine_of, routes
 from sandlot.doors.native.models import (
     CreateSandboxBody,
     EventAnswer,
@@ -43,7 +43,7 @@ async def create_sandbox(
     creating = engine_of(request).create(wish)
     sandbox = await while_connected(request.receive, creating)
     structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
-    return SandboxAnswer.of(sandbox)
+    return SandboxAnswer.of(sandbox, door_of(request).ports)
 
 
 @router.get("", responses=failures())
@@ -65,15 +65,16 @@ async def list_sandboxes(
     if state is not None:
         query = ListQuery(_states(state), query.metadata, limit, cursor)
     page = await engine_of(request).list(query)
+    ports = door_of(request).ports
     return SandboxesAnswer(
-        sandboxes=[SandboxAnswer.of(item) for item in page.items], next_cursor=page.next_cursor
+        sandboxes=[SandboxAnswer.of(item, ports) for item in page.items], next_cursor=page.next_cursor
     )
 
 
 @router.get("/{sandbox_id}", responses=failures(404))
 async def get_sandbox(request: Request, sandbox_id: SandboxId) -> SandboxAnswer:
     """One sandbox, also after it has ended."""
-    return SandboxAnswer.of(await engine_of(request).get(sandbox_id))
+    return SandboxAnswer.of(await engine_of(request).get(sandbox_id), door_of(request).ports)
 
 
 @router.delete("/{sandbox_id}", responses=failures(404, 504))
@@ -85,7 +86,8 @@ async def kill_sandbox(request: Request, sandbox_id: SandboxId) -> KilledAnswer:
 @router.post("/{sandbox_id}/timeout", responses=failures(404, 410))
 async def set_timeout(request: Request, sandbox_id: SandboxId, body: TimeoutBody) -> SandboxAnswer:
     """Set the deadline anew, counted from now."""
-    return SandboxAnswer.of(await engine_of(request).set_timeout(sandbox_id, body.timeout_s))
+    sandbox = await engine_of(request).set_timeout(sandbox_id, body.timeout_s)
+    return SandboxAnswer.of(sandbox, door_of(request).ports)
 
 
 @router.get("/{sandbox_id}/metrics", responses=failures(404, 410, 502, 504))

@@ -37,7 +37,7 @@ class AsyncSandbox:
         ```
     """
 
-    def __init__(self, api: AsyncApi, id: str) -> None:
+    def __init__(self, api: AsyncApi, id: str, port_url: str = "") -> None:
         #: The sandbox's id, for ``connect`` and the command line.
         self.id = id
         #: Running commands.
@@ -47,6 +47,7 @@ class AsyncSandbox:
         #: Interpreters for ``run_code``.
         self.contexts = AsyncContexts(api, id)
         self._api = api
+        self._port_url = port_url
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
@@ -66,6 +67,7 @@ class AsyncSandbox:
         timeout: float | None = 300,
         internet: bool = True,
         hostname: str | None = None,
+        ingress: str | None = None,
         api_key: str | None = None,
         url: str | None = None,
     ) -> Self:
@@ -83,6 +85,8 @@ class AsyncSandbox:
             timeout: seconds until the server kills it, see ``set_timeout``; None for never.
             internet: whether it reaches the internet. It never reaches the host or other sandboxes.
             hostname: what the machine calls itself.
+            ingress: who reaches its web ports: ``public``, if not given, for whoever knows their addresses,
+                ``token`` for those who also send ``info().ingress_token``, ``off`` for nobody.
             api_key: SANDLOT_API_KEY or this machine's credentials file if not given.
             url: SANDLOT_URL, the credentials file or http://127.0.0.1:7263 if not given.
 
@@ -117,10 +121,12 @@ class AsyncSandbox:
                 env=dict(env) if env else None,
                 metadata=dict(metadata) if metadata else None,
                 hostname=hostname,
+                ingress=ingress,
             ),
         }
         answer = await api.request("POST", "/v1/sandboxes", json=body, timeout=_wire.CREATE_TIMEOUT)
-        return cls(api, answer.json()["id"])
+        made = SandboxInfo._of(answer.json())
+        return cls(api, made.id, made.port_url)
 
     @classmethod
     async def connect(cls, id: str, *, api_key: str | None = None, url: str | None = None) -> Self:
@@ -139,7 +145,7 @@ class AsyncSandbox:
             ```
         """
         found = cls(AsyncApi(resolve(url, api_key)), id)
-        await found.info()
+        found._port_url = (await found.info()).port_url
         return found
 
     @classmethod
@@ -273,6 +279,30 @@ class AsyncSandbox:
         """
         answer = await self._api.get(_wire.path("sandboxes", self.id, "events"))
         return [Event._of(one) for one in answer["events"]]
+
+    def get_url(self, port: int) -> str:
+        """The address at which a web server inside is reached that listens on ``port``.
+
+        Raises:
+            InvalidArgumentError: this is no number of a port.
+
+        Example:
+            ```python
+            await sandbox.commands.start("python3 -m http.server 8000")
+            print(f"open {sandbox.get_url(8000)} in a browser")
+            ```
+        """
+        return _wire.port_url(self._port_url, port)
+
+    def get_host(self, port: int) -> str:
+        """The same without ``http://``, for other protocols and for programs that put it there themselves.
+
+        Example:
+            ```python
+            address = f"ws://{sandbox.get_host(8000)}/socket"
+            ```
+        """
+        return self.get_url(port).partition("://")[2]
 
     def terminal(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandlot.errors import InvalidArgument, PermissionDenied
-from sandlot.server.settings import Settings
+from sandlot.server.settings import BEFORE_THE_SERVER, Settings
 from sandlot.server.tls.acme import Acme
 from sandlot.server.tls.authority import authority_path, bundle_path
 from sandlot.server.tls.keeper import Keeper
@@ -22,7 +22,7 @@ def own_folder(settings: Settings) -> Path:
 
 
 def keeper_of(settings: Settings) -> Keeper | None:
-    """None without a domain. Raises InvalidArgument, PermissionDenied."""
+    """None without a domain, or where TLS is done before the server. Raises InvalidArgument, PermissionDenied."""
     source = _source(settings)
     if source is None:
         return None
@@ -37,9 +37,11 @@ def _source(settings: Settings) -> Source | None:
     if (certificate is None) != (key is None):
         raise InvalidArgument("tls_certificate and tls_key go together: give both or neither")
     by_acme = settings.acme_dns_hook is not None or settings.acme_email is not None
-    if settings.domain is None:
+    if settings.domain is None or settings.tls_port == BEFORE_THE_SERVER:
         if certificate is not None or by_acme:
-            raise InvalidArgument("a certificate needs a domain: give --domain, too")
+            raise InvalidArgument(
+                "a certificate needs a domain and a port: give --domain, and no --tls-port 0"
+            )
         return None
     if certificate is not None and key is not None:
         if by_acme:

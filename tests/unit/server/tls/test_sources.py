@@ -49,6 +49,11 @@ def files(tmp_path: Path, another: Another) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_with_a_proxy_in_front_there_is_nothing(tmp_path: Path) -> None:
+    settings = load({"data_dir": tmp_path, "domain": DOMAIN, "tls_port": 0}, environment={})
+    assert keeper_of(settings) is None
+
+
 def test_without_a_domain_there_is_nothing(tmp_path: Path) -> None:
     assert keeper_of(load({"data_dir": tmp_path}, environment={})) is None
 
@@ -68,6 +73,7 @@ def test_no_domain(refused: Callable[..., str], files: dict[str, Any]) -> None:
     del files["domain"]
     assert "needs a domain" in refused(**files)
     assert "needs a domain" in refused(acme_email="me@box.test")
+    assert "no --tls-port 0" in refused(**files, domain=DOMAIN, tls_port=0)
 
 
 def test_no_such_file(refused: Callable[..., str], files: dict[str, Any], tmp_path: Path) -> None:
@@ -138,4 +144,5 @@ def test_a_domain_that_is_none(domain: str) -> None:
 def test_domains_that_are_handed_out() -> None:
     assert load({}, environment={}).domains == ("localhost:7263",)
     assert load({"domain": "Box.Test."}, environment={}).domains == ("box.test", "localhost:7263")
+    assert load({"domain": "box.test", "tls_port": 0}, environment={}).domains[0] == "box.test"
     assert load({"domain": "box.test", "tls_port": 8443}, environment={}).domains[0] == "box.test:8443"
