@@ -257,7 +257,13 @@ class FakeInterpreter:
         self.known = [Context("python", "python", "/home/user")]
 
     async def run(
-        self, code: str, *, context: str | None, language: str, env: dict[str, str], timeout: float | None
+        self,
+        code: str,
+        *,
+        context: str | None,
+        language: str,
+        env: dict[str, str],
+        timeout: float | None = None,
     ) -> AsyncGenerator[CodeEvent, None]:
         self.calls.append(("run", code, context, language, env, timeout))
         try:
@@ -270,7 +276,9 @@ class FakeInterpreter:
         finally:
             self.closed.set()
 
-    async def create_context(self, *, language: str, cwd: str | None, env: dict[str, str]) -> Context:
+    async def create_context(
+        self, *, language: str, cwd: str | None, env: dict[str, str] | None = None
+    ) -> Context:
         if language != "python":
             raise InvalidArgument(f"this template has no kernel for {language!r}; it has python")
         self.known.append(Context(f"ctx{len(self.known)}", language, cwd or "/home/user"))
@@ -302,6 +310,7 @@ class FakeLive:
     def __init__(self) -> None:
         self.agent = FakeAgent(self)
         self.interpreter = FakeInterpreter()
+        self.sandbox = sandbox()
         self.processes: dict[int, FakeProcess] = {}
         self.prepared: list[Output | Exit | Exception] = []
 

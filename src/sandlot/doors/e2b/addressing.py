@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandlot.doors.e2b.door import ENVD_PORT, Door
-from sandlot.doors.e2b.errors import response_for
+from sandlot.doors.e2b.errors import SandboxNotFound, response_for
 from sandlot.doors.e2b.services import control_plane
 from sandlot.doors.e2b.signatures import query_of, sandbox_that_signed, signature_of
 from sandlot.doors.ingress.hosts import Address
@@ -19,6 +20,7 @@ from sandlot.errors import InvalidArgument, SandlotError, Unauthenticated
 _CONTROL: Final = re.compile(
     r"/(v[23]/)?(sandboxes|templates|default-templates|snapshots|volumes|volumecontent|secrets|teams)(/|$)"
 )
+_AGENT: Final = re.compile(r"/(process\.Process/|filesystem\.Filesystem/|(files|health)$)")
 
 
 class Addressing:
@@ -36,10 +38,14 @@ class Addressing:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        if (sandbox_id := Headers(scope=scope).get("e2b-sandbox-id")) is not None:
-            await self._serve(sandbox_id, scope, receive, send)
-        elif scope["type"] == "http" and _CONTROL.match(scope["path"]):
+        headers = Headers(scope=scope)
+        sandbox_id = headers.get("e2b-sandbox-id")
+        if _is_control(scope) and (sandbox_id is None or _names_agent(headers)):
             await self._control(scope, receive, send)
+        elif sandbox_id is not None:
+            await self._serve(sandbox_id, scope, receive, send)
+        elif scope["type"] == "http" and "x-access-token" in headers and _AGENT.match(scope["path"]):
+            await self._held(headers["x-access-token"], scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/files":
             await self._signed(scope, receive, send)
         else:
@@ -56,6 +62,18 @@ class Addressing:
     async def _to(self, address: Address, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["ingress"] = address
         await self._services.get(address.port, self._door.elsewhere)(scope, receive, send)
+
+    async def _held(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Older clients that connected to a sandbox say nothing of it but its token."""
+        try:
+            self._door.check_ready()
+            live = self._door.access.signed(lambda known: hmac.compare_digest(known.encode(), token.encode()))
+            if live is None:
+                raise SandboxNotFound("with this access token")
+        except SandlotError as error:
+            await response_for(error)(scope, receive, send)
+        else:
+            await self._to(Address(ENVD_PORT, live.id), scope, receive, send)
 
     async def _signed(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS":
@@ -84,3 +102,12 @@ class Addressing:
                 " expiration are not those that were signed"
             )
         return signer
+
+
+def _is_control(scope: Scope) -> bool:
+    return scope["type"] == "http" and _CONTROL.match(scope["path"]) is not None
+
+
+def _names_agent(headers: Headers) -> bool:
+    """Older clients name a sandbox's agent in calls to the control plane too; the agent has no such paths."""
+    return headers.get("e2b-sandbox-port", str(ENVD_PORT)) == str(ENVD_PORT)
