@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
+from sandlot.doors.e2b.envd import connect
 from sandlot.doors.e2b.envd.connect import (
     Answers,
     Call,
@@ -55,6 +56,7 @@ class Seen(Message):
     text: str
     user: str | None = None
     call_timeout_s: float | None = None
+    keepalive_s: float | None = None
 
 
 class Service:
@@ -73,7 +75,7 @@ class Service:
 
     async def echo(self, call: Call, message: Text) -> Seen:
         await self._go_on()
-        return Seen(message.text, call.user, call.timeout_s)
+        return Seen(message.text, call.user, call.timeout_s, call.keepalive_s)
 
     async def count(self, call: Call, message: Text) -> Answers:
         await self._go_on(only_before=True)
@@ -119,7 +121,7 @@ async def echo(app: ASGIApp, message: Any, **headers: str) -> httpx.Response:
 async def test_one_message_for_one(app: ASGIApp) -> None:
     answer = await echo(app, {"text": "hi", "unknown": [1]}, connect_protocol_version="1")
     assert (answer.status_code, answer.headers["content-type"]) == (200, UNARY)
-    assert answer.json() == {"text": "hi"}
+    assert answer.json() == {"text": "hi", "keepaliveS": 90}
 
 
 async def test_many_for_one(app: ASGIApp) -> None:
@@ -251,11 +253,16 @@ async def test_only_post(app: ASGIApp) -> None:
 
 
 async def test_who_calls_and_for_how_long(app: ASGIApp) -> None:
-    seen = (await echo(app, {}, authorization="Basic cm9vdDo=", connect_timeout_ms="1500")).json()
-    assert seen == {"text": "", "user": "root", "callTimeoutS": 1.5}
+    headers = {
+        "authorization": "Basic cm9vdDo=",
+        "connect_timeout_ms": "1500",
+        "keepalive_ping_interval": "50",
+    }
+    seen = (await echo(app, {}, **headers)).json()
+    assert seen == {"text": "", "user": "root", "callTimeoutS": 1.5, "keepaliveS": 50}
     # As older clients write it.
     assert (await echo(app, {}, connect_timeout_ms="60000.0")).json()["callTimeoutS"] == 60
-    assert (await echo(app, {}, connect_timeout_ms="0")).json() == {"text": ""}
+    assert "callTimeoutS" not in (await echo(app, {}, connect_timeout_ms="0")).json()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +271,9 @@ async def test_who_calls_and_for_how_long(app: ASGIApp) -> None:
         {"connect_timeout_ms": "-1"},
         {"connect_timeout_ms": "1e3"},
         {"connect_timeout_ms": "1" * 11},
+        {"connect_timeout_ms": "1.5"},
         {"keepalive_ping_interval": "soon"},
+        {"keepalive_ping_interval": "0.001"},
         {"authorization": "Basic ?"},
         {"authorization": "Basic /w=="},
     ],
@@ -371,10 +380,12 @@ async def test_why_a_stream_broke_off_is_the_engines_word(
     assert end["error"]["message"].endswith("was killed")
 
 
-async def test_a_silent_stream_says_that_it_lives(engine: FakeEngine, service: Service) -> None:
+async def test_a_silent_stream_says_that_it_lives(
+    engine: FakeEngine, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "PROMISED_S", 0.01)
     service.hold.clear()
-    headers = {"content-type": STREAM, "keepalive-ping-interval": "0.01"}
-    app = rpc.application(engine, routes=service.routes, headers=headers)
+    app = rpc.application(engine, routes=service.routes, headers={"content-type": STREAM})
     async with exchange(app, "POST", COUNT) as call:
         call.send(framed({"times": 0}))
         assert await call.status() == 200

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from sandlot.core.model import StartCommand
+from sandlot.doors.e2b.envd import connect
 from sandlot.errors import Conflict, NotFound
 from sandlot.node.agent import Exit, Output
 from tests.unit.doors.e2b import rpc
@@ -194,8 +195,9 @@ async def test_a_client_that_does_not_read_holds_the_command_back(engine: FakeEn
         await call.end()
 
 
-async def test_a_silent_command_is_kept_alive(engine: FakeEngine) -> None:
-    app = rpc.application(engine, headers={"content-type": STREAM, "keepalive-ping-interval": "0.01"})
+async def test_a_silent_command_is_kept_alive(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "PROMISED_S", 0.01)
+    app = rpc.application(engine, headers={"content-type": STREAM})
     async with exchange(app, "POST", "/process.Process/Start") as call:
         call.send(framed({"process": {"cmd": "sleep"}}))
         await call.status()

@@ -51,8 +51,8 @@ _PREFIX: Final = struct.Struct(">BI")
 _COMPRESSED: Final = 1
 _END: Final = 2
 _VERSION: Final = "1"
-_NUMBER: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
-_PROMISED_S: Final = 90.0
+_NUMBER: Final = re.compile(r"[0-9]{1,10}(\.0)?")
+PROMISED_S: Final = 90.0
 """How often a stream speaks where the client did not say (``Keepalive-Ping-Interval``, seconds)."""
 
 
@@ -242,7 +242,7 @@ async def _call(request: Request, max_bytes: int | None, *, endless: bool) -> Ca
         live,
         user_of(request),
         _timeout_s(request),
-        _number(request, "keepalive-ping-interval") or _PROMISED_S,
+        _number(request, "keepalive-ping-interval") or PROMISED_S,
         limit,
     )
 
@@ -258,7 +258,7 @@ def _number(request: Request, name: str) -> float | None:
     if text is None:
         return None
     if _NUMBER.fullmatch(text) is None:
-        raise InvalidArgument(f"{name}: a number of at most ten digits is needed, not {text[:40]!r}")
+        raise InvalidArgument(f"{name}: a whole number of at most ten digits is needed, not {text[:40]!r}")
     return float(text)
 
 

@@ -50,8 +50,8 @@ from sandlot.errors import Conflict, InvalidArgument, NotFound
 from sandlot.node.agent import Exit, Output, Process, ProcessInfo
 
 SERVICE: Final = "process.Process"
-MAX_INPUT_BYTES: Final = 16 * 1024 * 1024
-"""Of one message with input: clients send what they are given as one."""
+MAX_INPUT_BYTES: Final = 4 * 1024 * 1024
+"""Of one message with input, three quarters of it: clients send what they are given as one."""
 MAX_SIZE: Final = 65535
 _DEFAULT_SIZE: Final = (24, 80)
 _SIGNALS: Final[dict[int | str, signals.Signals]] = {
