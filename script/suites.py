@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 LOGS = ROOT / ".pytest_cache" / "suites"
 AT_ONCE = int(os.environ.get("TEST_JOBS", (os.cpu_count() or 1) + 1))
-LONGEST_FIRST = ("crash", "hostile", "api", "e2e", "sandbox", "unit", "interpreter", "load", "network")
+LONGEST_FIRST = (
+    "crash", "hostile", "compat", "api", "e2e", "sandbox", "unit", "interpreter", "load", "network",
+)  # fmt: skip
 FAILED = 1  # pytest's word for "tests ran, and some failed"
 
 

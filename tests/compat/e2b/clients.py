@@ -82,6 +82,7 @@ def _installed(client: Client) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if place.is_dir():
             return place
+        print(f"sandlot: installing E2B's client {client.name}", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="new-") as folder:
             made = Path(folder) / client.name
             if client.kind == "python":
