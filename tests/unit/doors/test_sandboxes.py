@@ -11,7 +11,7 @@ from sandlot.core.lifecycle import LIVE, State
 from sandlot.core.model import CreateSandbox, Ingress, ListQuery, Sandbox
 from sandlot.node import Tier
 
-from .fake_engine import ENDED, ID, UNKNOWN, FakeEngine, sandbox
+from .fake_engine import ENDED, ID, NOW, UNKNOWN, FakeEngine, sandbox
 from .wire import exchange
 
 
@@ -146,6 +146,33 @@ async def test_timeout_must_be_said(client: httpx.AsyncClient) -> None:
     answer = await client.post(f"/v1/sandboxes/{ID}/timeout", json={})
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == "timeout_s: needed in the body"
+
+
+async def test_history(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    params = {"start": "2026-11-21T12:00:00Z"}
+    answer = await client.get(f"/v1/sandboxes/{ID}/metrics/history", params=params)
+    assert answer.json()["samples"] == [
+        {"at": "2026-11-21T12:00:00Z", "cpus": 0.25, "memory_bytes": 1, "cache_bytes": 2, "disk_bytes": 3}
+    ]
+    assert (NOW, None) in engine.requests
+    bad = await client.get(f"/v1/sandboxes/{ID}/metrics/history", params={"start": "2026-11-21T12:00:00"})
+    assert bad.status_code == 400
+    assert "start" in bad.json()["error"]["message"]
+
+
+async def test_a_creation_with_a_key(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    await client.post("/v1/sandboxes", json={}, headers={"Idempotency-Key": "k"})
+    assert engine.requests[-1] == CreateSandbox(idempotency_key="k")
+
+
+async def test_lists_by_template_age_and_order(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    params = {"template": "base", "since": "2026-11-21T12:00:00Z", "order": "oldest"}
+    await client.get("/v1/sandboxes", params=params)
+    assert engine.requests[-1] == ListQuery(template="base", since=NOW, oldest_first=True)
+    for name, value in (("since", "2026-11-21"), ("order", "newer")):
+        bad = await client.get("/v1/sandboxes", params={name: value})
+        assert bad.status_code == 400
+        assert name in bad.json()["error"]["message"]
 
 
 async def test_metrics_and_events(client: httpx.AsyncClient) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sandlot.core.history import Sample
 from sandlot.core.ids import is_sandbox_id
 from sandlot.core.lifecycle import State
 from sandlot.core.model import CreateSandbox, Event, Ingress, Metrics, Sandbox, StartCommand, TenantStatus
@@ -167,6 +168,26 @@ class MetricsAnswer(Answer):
     @classmethod
     def of(cls, metrics: Metrics) -> MetricsAnswer:
         return cls.model_construct(**{name: getattr(metrics, name) for name in cls.model_fields})
+
+
+class SampleAnswer(Answer):
+    """`cpus`: processors used on average since the sample before; bytes are as of `at`."""
+
+    at: datetime
+    cpus: float
+    memory_bytes: int
+    cache_bytes: int = Field(description="Of files; the kernel takes it back by itself.")
+    disk_bytes: int
+
+    @classmethod
+    def of(cls, sample: Sample) -> SampleAnswer:
+        return cls.model_construct(**{name: getattr(sample, name) for name in cls.model_fields})
+
+
+class HistoryAnswer(Answer):
+    """Oldest first."""
+
+    samples: list[SampleAnswer]
 
 
 class EventAnswer(Answer):

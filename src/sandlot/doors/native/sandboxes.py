@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 from fastapi import Header, Query, Request
+from pydantic import AwareDatetime
 
-from sandlot.core.lifecycle import State
+from sandlot.core.lifecycle import LIVE, State
 from sandlot.core.model import ListQuery
 from sandlot.doors.native.described import failures
 from sandlot.doors.native.door import door_of, engine_of, routes
@@ -16,8 +17,10 @@ from sandlot.doors.native.models import (
     CreateSandboxBody,
     EventAnswer,
     EventsAnswer,
+    HistoryAnswer,
     KilledAnswer,
     MetricsAnswer,
+    SampleAnswer,
     SandboxAnswer,
     SandboxesAnswer,
     SandboxId,
@@ -57,13 +60,22 @@ async def list_sandboxes(
         list[str],
         Query(description="`key:value`; may be repeated, all must match.", examples=[["team:blue"]]),
     ] = [],  # noqa: B006  (FastAPI copies defaults)
+    template: Annotated[str | None, Query(description="Those made from this template.")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Those created then or later.")] = None,
+    order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",
     limit: Annotated[int, Query(description="Most sandboxes in one answer, 1 to 1000.")] = 100,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> SandboxesAnswer:
     """Sandboxes, newest first. The ended ones stay listed for some days (`history_s`)."""
-    query = ListQuery(metadata=_pairs(metadata), limit=limit, cursor=cursor)
-    if state is not None:
-        query = ListQuery(_states(state), query.metadata, limit, cursor)
+    query = ListQuery(
+        states=LIVE if state is None else _states(state),
+        metadata=_pairs(metadata),
+        limit=limit,
+        cursor=cursor,
+        template=template,
+        since=since,
+        oldest_first=order == "oldest",
+    )
     page = await engine_of(request).list(query)
     ports = door_of(request).ports
     return SandboxesAnswer(
@@ -94,6 +106,18 @@ async def set_timeout(request: Request, sandbox_id: SandboxId, body: TimeoutBody
 async def get_metrics(request: Request, sandbox_id: SandboxId) -> MetricsAnswer:
     """What the sandbox uses, and of what."""
     return MetricsAnswer.of(await engine_of(request).metrics(sandbox_id))
+
+
+@router.get("/{sandbox_id}/metrics/history", responses=failures(404, 410))
+async def get_history(
+    request: Request,
+    sandbox_id: SandboxId,
+    start: Annotated[AwareDatetime | None, Query(description="Samples from then on.")] = None,
+    end: Annotated[AwareDatetime | None, Query(description="Samples until then.")] = None,
+) -> HistoryAnswer:
+    """What the sandbox used, every few seconds of the last hour, measured from outside: it sleeps on."""
+    samples = await engine_of(request).history(sandbox_id, start, end)
+    return HistoryAnswer(samples=[SampleAnswer.of(sample) for sample in samples])
 
 
 @router.get("/{sandbox_id}/events", responses=failures(404))
