@@ -35,6 +35,8 @@ CROWD = 100
 TIMES_AT_ONE = 5.0
 SHARE = 0.3
 OPERATIONS_EACH = 40
+OPERATIONS_EACH_QUICK = 8
+QUICK_MINUTES = 0.15
 CREATES_AT_ONCE = 8
 SHOWN_FAILURES = 20
 
@@ -126,8 +128,7 @@ async def latency(crowd: int, calls: int, seconds: float) -> list[Row]:
 
 def of_workload(outcome: Outcome, plan: Plan) -> list[Row]:
     counts = Counter(done.operation for done in outcome.done)
-    ended = outcome.steady_at + plan.seconds
-    steady = [sight for sight in outcome.sights if outcome.steady_at <= sight.at <= ended]
+    steady = [sight for sight in outcome.sights if outcome.steady_at <= sight.at <= outcome.over_at]
     rows = [
         Row("sandboxes live, least in the steady time", min(sight.live for sight in steady), "sandboxes"),
         Row("steady time", plan.seconds / 60, "min"),
@@ -137,6 +138,8 @@ def of_workload(outcome: Outcome, plan: Plan) -> list[Row]:
     ]
     for operation in ("create", "exec", "kill"):
         samples = Samples(operation, outcome.took_ms(operation))
+        if not samples.ms:
+            continue
         rows += [Row(f"{operation} p{share}", samples.percentile(share), "ms") for share in (50, 95, 99)]
     last = steady[-1]
     return [
@@ -164,9 +167,10 @@ def tell_failures(outcome: Outcome) -> None:
 
 def main(given: argparse.Namespace) -> None:
     sandboxes = given.sandboxes or (12 if given.quick else 300)
-    minutes = given.minutes or (0.25 if given.quick else 15.0)
-    plan = Plan(sandboxes, minutes * 60, given.rate, OPERATIONS_EACH)
-    crowd, calls, seconds = (min(CROWD, sandboxes), 60, 5.0) if given.quick else (CROWD, 1000, 60.0)
+    minutes = given.minutes or (QUICK_MINUTES if given.quick else 15.0)
+    each = OPERATIONS_EACH_QUICK if given.quick else OPERATIONS_EACH
+    plan = Plan(sandboxes, minutes * 60, given.rate, each)
+    crowd, calls, seconds = (min(CROWD, sandboxes), 40, 3.0) if given.quick else (CROWD, 1000, 60.0)
     with server() as local:
         rows = asyncio.run(latency(crowd, calls, seconds))
         outcome = asyncio.run(Workload(plan, local.process.pid).run())
@@ -178,7 +182,7 @@ def main(given: argparse.Namespace) -> None:
 def arguments() -> argparse.Namespace:
     made = parser(__doc__)
     made.add_argument("--sandboxes", type=int, help="live at a time; 300, or 12 with --quick")
-    made.add_argument("--minutes", type=float, help="after all have been made; 15, or a quarter with --quick")
+    made.add_argument("--minutes", type=float, help="after all have been made; 15, or 0.15 with --quick")
     made.add_argument("--rate", type=float, default=15.0, help="operations a second, of all together")
     return made.parse_args()
 

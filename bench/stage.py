@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ RUN_TIMEOUT_S = 60.0
 
 @contextmanager
 def server() -> Iterator[LocalServer]:
-    """A server that ends with the bench, with every sandbox that it still has."""
+    """A server that ends with the bench, however that ends, with every sandbox that it still has."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="sandlot-bench-") as folder:
         local = LocalServer(Path(folder), TEMPLATES_DIR)
         local.start()

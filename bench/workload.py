@@ -76,16 +76,21 @@ class Sight:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it. ``steady_at`` is when the last of the first sandboxes stood."""
+    """What came of it. From ``steady_at``, when the last of the first sandboxes stood, until ``over_at``,
+    when the first was told to end, there are as many as planned: the rushes before and after are no figures.
+    """
 
     done: list[Done] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
     steady_at: float = 0.0
+    over_at: float = 0.0
 
     def took_ms(self, operation: str) -> list[float]:
-        return [each.took_s * 1000 for each in self.done if each.operation == operation]
+        """Of those that were begun in the steady time."""
+        steady = [each for each in self.done if self.steady_at <= each.at < self.over_at]
+        return [each.took_s * 1000 for each in steady if each.operation == operation]
 
 
 class Workload:
@@ -111,6 +116,7 @@ class Workload:
             await self._until_full(clients)
             self.outcome.steady_at = self._now()
             await asyncio.sleep(self._plan.seconds)
+            self.outcome.over_at = self._now()
             self._over.set()
             await asyncio.gather(*clients)
         finally:

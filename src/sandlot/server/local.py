@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -10,9 +11,13 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+
+from sandlot.server import keys, tenants
+from sandlot.server.settings import Settings
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
@@ -79,16 +84,28 @@ class LocalServer:
         self._signal(signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill every sandbox, stop the server, and let it clean up."""
+        """Kill every sandbox, of whichever tenant, stop the server, and let it clean up."""
         if self.process.poll() is not None:
             self.start()
         try:
-            with httpx.Client(base_url=self.url, headers={"X-API-Key": self.key}, timeout=60) as client:
-                while found := client.get("/v1/sandboxes").raise_for_status().json()["sandboxes"]:
-                    for sandbox in found:
-                        client.delete(f"/v1/sandboxes/{sandbox['id']}")
+            with ThreadPoolExecutor(1) as thread:  # the caller's own may have a loop that runs
+                found = thread.submit(asyncio.run, self._keys()).result()
+            for key in found:
+                self._kill_all(key)
         finally:
             self.stop()
+
+    async def _keys(self) -> list[str]:
+        """One for each tenant that has sandboxes."""
+        settings = Settings.model_validate({"data_dir": self.folder / "data"})
+        found = [tenant.name for tenant, use in await tenants.everyone(settings) if use.sandboxes]
+        return [await keys.create(settings, "to end all sandboxes", name) for name in found]
+
+    def _kill_all(self, key: str) -> None:
+        with httpx.Client(base_url=self.url, headers={"X-API-Key": key}, timeout=60) as client:
+            while found := client.get("/v1/sandboxes").raise_for_status().json()["sandboxes"]:
+                for sandbox in found:
+                    client.delete(f"/v1/sandboxes/{sandbox['id']}")
 
     def _signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
