@@ -25,6 +25,7 @@ IDLE_S: Final = 3600.0
 """And after: event streams may be silent for long."""
 GRACE_S: Final = 1.0
 """What an answer under way has to end in when the server stops."""
+MAX_QUOTED: Final = 200
 _MAX_INFORMATIONAL: Final = 16
 
 
@@ -115,7 +116,8 @@ class _Exchange:
         try:
             await self._pass_on()
         except h11.RemoteProtocolError as error:
-            raise BadAnswer(f"the program in the sandbox did not answer with HTTP: {error}") from error
+            said = str(error)[:MAX_QUOTED]
+            raise BadAnswer(f"the program in the sandbox did not answer with HTTP: {said}") from error
 
     async def _pass_on(self) -> None:
         response = await self._head()
