@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from sandlot.core.interpreter import KERNEL_TAG, Interpreter
+from sandlot.core.known import KnownCommand, KnownCommands
 from sandlot.core.limits import check_env, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
 from sandlot.core.watchers import Watchers
@@ -34,6 +35,7 @@ class LiveSandbox:
         self.sandbox = sandbox
         self.node = node
         self._shells = list(_SHELLS)
+        self._known = KnownCommands()
         self.interpreter = Interpreter(
             lambda: self.agent,
             {language: list(command) for language, command in sandbox.guest.kernels.items()},
@@ -92,7 +94,10 @@ class LiveSandbox:
 
     async def commands(self) -> list[ProcessInfo]:
         """Commands that run, and the newest ones that ended. Interpreter kernels are not among them."""
-        return [info for info in await self.agent.processes() if not info.tag.startswith(KERNEL_TAG)]
+        found = [info for info in await self.agent.processes() if not info.tag.startswith(KERNEL_TAG)]
+        for info in found:
+            self._known.add(KnownCommand(info.id, info.pid, info.pty))
+        return found
 
     async def command(self, id: int) -> ProcessInfo:
         """Raises NotFound."""
@@ -101,9 +106,23 @@ class LiveSandbox:
                 return info
         raise NotFound(f"sandbox {self.id} has no command {id}; it may have ended long ago")
 
+    async def known(self, id: int) -> KnownCommand:
+        """Raises NotFound where there never was one, or it was forgotten here and there."""
+        if (command := self._known.by_id(id)) is not None:
+            return command
+        info = await self.command(id)
+        return KnownCommand(info.id, info.pid, info.pty)
+
+    def remembered(self, pid: int) -> KnownCommand | None:
+        """The newest command with this number in the guest; None where only the guest could tell.
+
+        It may have ended, and a process that is no command may have its number.
+        """
+        return self._known.by_pid(pid)
+
     async def close_stdin(self, id: int) -> None:
         """End a command's input. One that has ended has none left to end. Raises NotFound."""
-        await self.command(id)
+        await self.known(id)
         with suppress(Conflict):
             await self.agent.close_stdin(id)
 
@@ -139,7 +158,9 @@ class LiveSandbox:
             timeout=request.timeout_s,
             tag=request.tag,
         )
-        return await self.agent.spawn(spec)
+        process = await self.agent.spawn(spec)
+        self._known.add(KnownCommand(process.id, process.pid, spec.pty is not None))
+        return process
 
     async def _lacks(self, shell: str) -> bool:
         try:

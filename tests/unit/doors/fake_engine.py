@@ -12,6 +12,7 @@ from typing import Any
 
 from sandlot.core.history import Sample
 from sandlot.core.interpreter import CodeEvent, Context
+from sandlot.core.known import KnownCommand, KnownCommands
 from sandlot.core.lifecycle import State
 from sandlot.core.limits import Limits
 from sandlot.core.model import (
@@ -313,6 +314,7 @@ class FakeLive:
         self.sandbox = sandbox()
         self.processes: dict[int, FakeProcess] = {}
         self.prepared: list[Output | Exit | Exception] = []
+        self.memory = KnownCommands()
 
     def path(self, path: str, user: str | None = None) -> str:
         if not path or "\0" in path:
@@ -333,6 +335,13 @@ class FakeLive:
 
     async def commands(self) -> list[ProcessInfo]:
         return [process.info for process in self.processes.values()]
+
+    async def known(self, id: int) -> KnownCommand:
+        info = await self.command(id)
+        return KnownCommand(info.id, info.pid, info.pty)
+
+    def remembered(self, pid: int) -> KnownCommand | None:
+        return self.memory.by_pid(pid)
 
     async def command(self, id: int) -> ProcessInfo:
         if id not in self.processes:

@@ -90,7 +90,7 @@ async def follow_command(
 ) -> Response:
     """Follow a command's output: after a lost connection, or that of a background command."""
     live = await engine_of(request).live(sandbox_id)
-    await live.command(command_id)
+    await live.known(command_id)
     return _follow(
         request, await live.agent.attach(command_id, stdout_from=stdout_from, stderr_from=stderr_from)
     )
@@ -106,7 +106,7 @@ async def follow_command(
 async def write_stdin(request: Request, sandbox_id: SandboxId, command_id: CommandId) -> None:
     """Send the body to the command's input, as it comes and as fast as the command reads."""
     live = await engine_of(request).live(sandbox_id)
-    await live.command(command_id)
+    await live.known(command_id)
     async for chunk in request.stream():
         if chunk:
             await live.agent.write_stdin(command_id, chunk)
@@ -126,7 +126,7 @@ async def send_signal(
     """Send a signal to the command."""
     number = _signal_number(body.signal)
     live = await engine_of(request).live(sandbox_id)
-    await live.command(command_id)
+    await live.known(command_id)
     await live.agent.signal(command_id, number, group=body.group)
 
 
@@ -136,7 +136,7 @@ async def resize_terminal(
 ) -> None:
     """Tell a command with a terminal its new size."""
     live = await engine_of(request).live(sandbox_id)
-    await live.command(command_id)
+    await live.known(command_id)
     await live.agent.resize(command_id, body.rows, body.cols)
 
 

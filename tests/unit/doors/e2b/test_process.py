@@ -9,10 +9,11 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from sandlot.core.known import KnownCommand
 from sandlot.core.model import StartCommand
 from sandlot.doors.e2b.envd import connect
 from sandlot.errors import Conflict, NotFound
-from sandlot.node.agent import Exit, Output
+from sandlot.node.agent import Exit, Output, ProcessInfo
 from tests.unit.doors.e2b import rpc
 from tests.unit.doors.e2b.rpc import STREAM, Frame, framed, frames, refusal
 from tests.unit.doors.fake_engine import FakeEngine, FakeLive, FakeProcess
@@ -282,6 +283,48 @@ async def test_how_a_command_ended_can_still_be_heard(
     monkeypatch.setattr(live.agent, "attach", attach)
     found = await rpc.stream(app, "/process.Process/Connect", {"process": {"pid": process.pid}})
     assert end(found)["exitCode"] == 4
+
+
+async def test_a_command_that_is_known_is_not_looked_for(
+    app: ASGIApp, live: FakeLive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = await running(live, stdin=True)
+    live.memory.add(KnownCommand(process.id, process.pid, terminal=False))
+    asked = 0
+    commands = live.commands
+
+    async def counted() -> list[ProcessInfo]:
+        nonlocal asked
+        asked += 1
+        return await commands()
+
+    monkeypatch.setattr(live, "commands", counted)
+    chosen = {"process": {"pid": process.pid}}
+    given = {**chosen, "input": {"stdin": "YQ=="}}
+    for method, message in (
+        ("SendInput", given),
+        ("SendSignal", {**chosen, "signal": 9}),
+        ("CloseStdin", chosen),
+    ):
+        assert (await rpc.unary(app, f"/process.Process/{method}", message)).status_code == 200
+    assert asked == 0
+    # Where the guest refuses, the list says whether it is for its end.
+    answer = await rpc.unary(app, "/process.Process/SendInput", given)
+    assert (answer.status_code, answer.json()["code"], asked) == (400, "failed_precondition", 1)
+    process.ended = True
+    answer = await rpc.unary(app, "/process.Process/SendInput", given)
+    assert (answer.status_code, answer.json()["code"], asked) == (404, "not_found", 2)
+
+
+async def test_what_was_known_may_be_another_by_now(app: ASGIApp, live: FakeLive) -> None:
+    old, new = await running(live, stdin=True), await running(live, stdin=True)
+    live.memory.add(KnownCommand(old.id, old.pid, terminal=False))
+    live.agent.stdin_closed.add(old.id)
+    old.ended = True
+    new.pid = old.pid
+    message = {"process": {"pid": new.pid}, "input": {"stdin": "YQ=="}}
+    assert (await rpc.unary(app, "/process.Process/SendInput", message)).status_code == 200
+    assert live.agent.stdin == {new.id: b"a"}
 
 
 async def test_what_does_not_run_is_not_found(app: ASGIApp, live: FakeLive) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal as signals
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 from starlette.routing import BaseRoute
 
+from sandlot.core.known import KnownCommand
 from sandlot.core.live import MAX_COMMAND_TIMEOUT_S, LiveSandbox
 from sandlot.core.model import StartCommand
 from sandlot.doors.e2b.envd import paths
@@ -98,30 +99,36 @@ async def connect(call: Call, request: ConnectRequest) -> Answers:
 
 async def update(call: Call, request: UpdateRequest) -> Nothing:
     """A terminal's new size."""
-    found = await _found(call.live, request.process)
     size = None if request.pty is None else _size(request.pty)
-    if size is not None:
-        await call.live.agent.resize(found.id, *size)
+
+    async def resize(command: KnownCommand) -> None:
+        if size is not None:
+            await call.live.agent.resize(command.id, *size)
+
+    await _with(call.live, request.process, resize)
     return Nothing()
 
 
 async def send_input(call: Call, request: SendInputRequest) -> Nothing:
     """Answered when the command's pipe or terminal has taken all of it."""
-    found = await _found(call.live, request.process)
-    await while_connected(call.request.receive, _feed(call.live, found, request.input))
+
+    async def feed(command: KnownCommand) -> None:
+        await while_connected(call.request.receive, _feed(call.live, command, request.input))
+
+    await _with(call.live, request.process, feed)
     return Nothing()
 
 
 async def stream_input(call: Call, requests: AsyncIterator[StreamInputRequest]) -> Nothing:
     """Input in the order it comes; its end leaves the command's input open."""
-    found: ProcessInfo | None = None
+    command: KnownCommand | None = None
     async for request in requests:
         if request.start is not None:
-            found = await _found(call.live, request.start.process)
+            command = _known(await _found(call.live, request.start.process))
         elif request.data is not None:
-            if found is None:
+            if command is None:
                 raise RpcError(Code.INVALID_ARGUMENT, "start: which process the input is for comes first")
-            await _feed(call.live, found, request.data.input)
+            await _feed(call.live, command, request.data.input)
     return Nothing()
 
 
@@ -132,21 +139,26 @@ async def send_signal(call: Call, request: SendSignalRequest) -> Nothing:
         raise RpcError(
             Code.INVALID_ARGUMENT, f"signal: SIGNAL_SIGTERM or SIGNAL_SIGKILL, not {request.signal!r}"
         )
-    found = await _found(call.live, request.process)
     try:
-        await call.live.agent.signal(found.id, signal)
+        await _with(call.live, request.process, lambda command: call.live.agent.signal(command.id, signal))
     except Conflict as error:
+        # It has ended since it was found.
         raise NotFound(error.message) from error
     return Nothing()
 
 
 async def close_stdin(call: Call, request: CloseStdinRequest) -> Nothing:
     """End of input. A command without input has none left to end."""
-    found = await _found(call.live, request.process)
-    if found.pty:
-        raise Conflict("a terminal's input has no end of its own; send Ctrl-D (byte 4) to it instead")
+
+    async def close(command: KnownCommand) -> None:
+        if command.terminal:
+            raise RpcError(
+                Code.FAILED_PRECONDITION, "a terminal's input has no end of its own; send it Ctrl-D (byte 4)"
+            )
+        await call.live.agent.close_stdin(command.id)
+
     with suppress(Conflict):
-        await call.live.agent.close_stdin(found.id)
+        await _with(call.live, request.process, close)
     return Nothing()
 
 
@@ -208,6 +220,28 @@ def _ended(exit: Exit) -> Ended:
     return Ended(code, exited, status, error)
 
 
+async def _with(live: LiveSandbox, selector: Selector, do: Callable[[KnownCommand], Awaitable[None]]) -> None:
+    """``do`` with a command that runs. The guest is asked for it only where that is not yet known here.
+
+    Raises NotFound, and Conflict where ``do`` does although the command runs.
+    """
+    refused: Conflict | NotFound | None = None
+    remembered = None if selector.pid is None or selector.tag is not None else live.remembered(selector.pid)
+    if remembered is not None:
+        try:
+            return await do(remembered)
+        except (Conflict, NotFound) as error:
+            refused = error
+    found = _known(await _found(live, selector))
+    if refused is not None and found == remembered:
+        raise refused
+    await do(found)
+
+
+def _known(info: ProcessInfo) -> KnownCommand:
+    return KnownCommand(info.id, info.pid, info.pty)
+
+
 async def _found(live: LiveSandbox, selector: Selector, *, ended: bool = False) -> ProcessInfo:
     """The newest that runs; with ``ended``, where none does, the newest that has. Raises NotFound."""
     if (selector.pid is None) == (selector.tag is None):
@@ -223,14 +257,19 @@ async def _found(live: LiveSandbox, selector: Selector, *, ended: bool = False) 
     return found
 
 
-async def _feed(live: LiveSandbox, found: ProcessInfo, given: Input) -> None:
+async def _feed(live: LiveSandbox, command: KnownCommand, given: Input) -> None:
     if (given.stdin is None) == (given.pty is None):
         raise InvalidArgument("input: give either stdin or pty")
     data = given.pty if given.stdin is None else given.stdin
-    if found.pty is not (given.stdin is None):
-        kind = "pty: it has a terminal" if found.pty else "stdin: it has no terminal"
-        raise InvalidArgument(f"input: process {found.pid} is fed as {kind}")
-    await live.agent.write_stdin(found.id, data or b"")
+    if command.terminal is not (given.stdin is None):
+        kind = "pty: it has a terminal" if command.terminal else "stdin: it has no terminal"
+        raise InvalidArgument(f"input: process {command.pid} is fed as {kind}")
+    try:
+        await live.agent.write_stdin(command.id, data or b"")
+    except Conflict as error:
+        raise Conflict(
+            f"process {command.pid} has no open input: it was started without, or this was closed"
+        ) from error
 
 
 def _size(pty: Pty) -> tuple[int, int] | None:
