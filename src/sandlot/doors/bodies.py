@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive, Scope, Send
+
+REFUSED_BODY = 64 * 1024 * 1024
+STRANGERS_BODY = 64 * 1024
+REFUSED_BODY_S = 5.0
 
 
 class BodyTooLarge(HTTPException):
@@ -57,6 +62,31 @@ def bounded(
         return message
 
     return bounded_receive
+
+
+def read_out(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """The two, so that before a refusal what is left of the body is read and forgotten, within limits.
+
+    Some clients lose an answer that comes while they are still sending.
+    """
+    complete = False
+
+    async def counting_receive() -> Message:
+        nonlocal complete
+        message = await receive()
+        complete = complete or not message.get("more_body", False)
+        return message
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400 and not complete:
+            left = STRANGERS_BODY if message["status"] == 401 else REFUSED_BODY
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFUSED_BODY_S):
+                    while not complete and left > 0:
+                        left -= len((await counting_receive()).get("body", b""))
+        await send(message)
+
+    return counting_receive, sending
 
 
 def _declared_length(scope: Scope) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sandlot.doors.bodies import read_out
 from sandlot.doors.e2b.door import ENVD_PORT, Door
 from sandlot.doors.e2b.errors import SandboxNotFound, response_for
 from sandlot.doors.e2b.services import control_plane
@@ -41,13 +42,13 @@ class Addressing:
         headers = Headers(scope=scope)
         sandbox_id = headers.get("e2b-sandbox-id")
         if _is_control(scope) and (sandbox_id is None or _names_agent(headers)):
-            await self._control(scope, receive, send)
+            await self._control(scope, *read_out(receive, send))
         elif sandbox_id is not None:
             await self._serve(sandbox_id, scope, receive, send)
         elif scope["type"] == "http" and "x-access-token" in headers and _AGENT.match(scope["path"]):
             await self._held(headers["x-access-token"], scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/files":
-            await self._signed(scope, receive, send)
+            await self._signed(scope, *read_out(receive, send))
         else:
             await self._app(scope, receive, send)
 
@@ -61,7 +62,10 @@ class Addressing:
 
     async def _to(self, address: Address, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["ingress"] = address
-        await self._services.get(address.port, self._door.elsewhere)(scope, receive, send)
+        if (service := self._services.get(address.port)) is None:
+            await self._door.elsewhere(scope, receive, send)
+        else:
+            await service(scope, *read_out(receive, send))
 
     async def _held(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Older clients that connected to a sandbox say nothing of it but its token."""
