@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from sandlot.network import netlink, netns
 from sandlot.network.addresses import GUEST_IF, SLOT_PREFIX, AddressPlan, NetworkSlot, slot_number
+from sandlot.network.rtnetlink import Routes, routes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,9 +69,10 @@ class Links:
         try:
             netns.create(slot.netns, lambda: _furnish(slot, self._host_netns))
             _set_up_host_side(slot.host_if)
-            index = _index_here(slot.host_if)
-            self._ip.addr("add", index=index, address=slot.host_ip, prefixlen=SLOT_PREFIX)
-            self._ip.link("set", index=index, state="up")
+            with routes() as here:
+                index = _index_here(slot.host_if)
+                here.add_address(index, slot.host_ip, SLOT_PREFIX)
+                here.set_up(index)
         except BaseException:
             self.remove(slot)
             raise
@@ -80,8 +82,7 @@ class Links:
 
         Connections that it had are still known to the host: see ``forget_connections``.
         """
-        with _ignoring(errno.ENODEV):
-            self._ip.link("del", index=_index_here(slot.host_if))
+        self.cut(slot.host_if)
         netns.remove(slot.netns)
 
     def slots(self, instance: str) -> set[int]:
@@ -122,8 +123,8 @@ class Links:
 
     def cut(self, interface: str) -> None:
         """Remove a cable, whatever it was for. Idempotent."""
-        with _ignoring(errno.ENODEV):
-            self._ip.link("del", index=_index_here(interface))
+        with _ignoring(errno.ENODEV), routes() as here:
+            here.remove(_index_here(interface))
 
     # the host
 
@@ -202,26 +203,24 @@ def _furnish(slot: NetworkSlot, host_netns: int) -> None:
     """Runs inside the new namespace."""
     for scope in ("all", "default"):
         _set(_IPV6 / "conf" / scope / "disable_ipv6", "1")
-    with IPRoute() as ip:
-        ip.link("add", ifname=GUEST_IF, kind="veth", peer={"ifname": slot.host_if, "net_ns_fd": host_netns})
-        ip.link("set", index=_LOOPBACK, state="up")
-        _address(ip, slot)
+    with routes() as here:
+        here.add_cable(GUEST_IF, slot.host_if, host_netns)
+        here.set_up(_LOOPBACK)
+        _address(here, slot)
 
 
 def _readdress(slot: NetworkSlot) -> None:
     """Runs inside the namespace."""
-    with IPRoute() as ip:
-        _address(ip, slot)
+    with routes() as here:
+        _address(here, slot)
 
 
-def _address(ip: Any, slot: NetworkSlot) -> None:
+def _address(here: Routes, slot: NetworkSlot) -> None:
     """Idempotent."""
     index = _index_here(GUEST_IF)
-    with _ignoring(errno.EEXIST):
-        ip.addr("add", index=index, address=slot.guest_ip, prefixlen=SLOT_PREFIX)
-    ip.link("set", index=index, state="up")
-    with _ignoring(errno.EEXIST):
-        ip.route("add", dst="default", gateway=slot.host_ip)
+    here.add_address(index, slot.guest_ip, SLOT_PREFIX)
+    here.set_up(index)
+    here.add_default_route(slot.host_ip)
 
 
 def _index_here(interface: str) -> int:

@@ -1,4 +1,4 @@
-"""Netlink messages to the packet filter, put together by hand where a program or a parser costs too much.
+"""Netlink messages, put together by hand where a program or a parser costs too much.
 
 A slot's way in or out is one set element, and `nft` takes milliseconds of processor to start and to read its
 own rules. Connections may be thousands, of which only a few bytes each are of interest.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 _NETFILTER = 12
-_REQUEST, _ACK, _DUMP, _CREATE = 0x01, 0x04, 0x300, 0x400
+_REQUEST, ACK, _DUMP, CREATE = 0x01, 0x04, 0x300, 0x400
 _ERROR, _DONE = 2, 3
 _NESTED = 0x8000
 _KIND_OF_ATTRIBUTE = 0x3FFF
@@ -51,17 +51,17 @@ def interface_and_address(interface: str, address: str) -> bytes:
 
 def change_sets(table: str, changes: Iterable[Change]) -> None:
     """All in one transaction. Raises OSError, and then nothing has changed."""
-    messages = [_message(_BATCH_BEGIN, 0, 0, _nfgen(0, _TABLES >> 8))]
+    messages = [message(_BATCH_BEGIN, 0, 0, _nfgen(0, _TABLES >> 8))]
     for change in changes:
-        kind, flags = (_ADD_ELEMENT, _CREATE) if change.adds else (_DELETE_ELEMENT, 0)
-        element = _nest(1, _nest(1, _attribute(1, change.key)))
-        body = _text(1, table) + _text(2, change.set) + _nest(3, element)
-        messages.append(_message(kind, flags | _ACK, len(messages), _nfgen(_INET, 0) + body))
-    messages.append(_message(_BATCH_END, 0, 0, _nfgen(0, _TABLES >> 8)))
-    with _connected() as kernel:
+        kind, flags = (_ADD_ELEMENT, CREATE) if change.adds else (_DELETE_ELEMENT, 0)
+        element = nest(1, nest(1, attribute(1, change.key)))
+        body = text(1, table) + text(2, change.set) + nest(3, element)
+        messages.append(message(kind, flags | ACK, len(messages), _nfgen(_INET, 0) + body))
+    messages.append(message(_BATCH_END, 0, 0, _nfgen(0, _TABLES >> 8)))
+    with connected() as kernel:
         kernel.send(b"".join(messages))
         for _ in messages[1:-1]:
-            _check(next(_received(kernel)))
+            check(next(received(kernel)))
 
 
 def forget_connections(sources: Iterable[str]) -> None:
@@ -69,39 +69,40 @@ def forget_connections(sources: Iterable[str]) -> None:
 
     The kernel walks its whole table for that, ~10 ms whatever is in it: ask once for many addresses.
     """
-    wanted = {_attribute(1, IPv4Address(source).packed) for source in sources}
+    wanted = {attribute(1, IPv4Address(source).packed) for source in sources}
     family = _nfgen(socket.AF_INET, 0)
-    with _connected() as kernel:
-        kernel.send(_message(_GET_CONNECTION, _DUMP, 1, family))
+    with connected() as kernel:
+        kernel.send(message(_GET_CONNECTION, _DUMP, 1, family))
         for original in [found for found in _originals(kernel) if found[_SOURCE] in wanted]:
-            kernel.send(_message(_DELETE_CONNECTION, _ACK, 2, family + original))
-            _check(next(_received(kernel)), but=errno.ENOENT)
+            kernel.send(message(_DELETE_CONNECTION, ACK, 2, family + original))
+            check(next(received(kernel)), but=errno.ENOENT)
 
 
 def _originals(kernel: socket.socket) -> Iterator[bytes]:
     """Of each connection of a dump the attribute by which it is known, as it came."""
-    for kind, body in _received(kernel):
+    for kind, body in received(kernel):
         if kind == _DONE:
             return
         if kind == _ERROR:
-            _check((kind, body))
+            check((kind, body))
         position = _FAMILY.size
         while position + _ATTRIBUTE.size <= len(body):
             length, name = _ATTRIBUTE.unpack_from(body, position)
             if name & _KIND_OF_ATTRIBUTE == _TUPLE_ORIGINAL:
-                yield _padded(body[position : position + length])
+                yield padded(body[position : position + length])
                 break
             position += max(_ATTRIBUTE.size, (length + 3) & ~3)
 
 
-def _connected() -> socket.socket:
-    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+def connected(protocol: int = _NETFILTER) -> socket.socket:
+    """A socket to the kernel part that speaks ``protocol``, in the calling thread's network namespace."""
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     kernel.settimeout(_DEADLINE_S)
     kernel.bind((0, 0))
     return kernel
 
 
-def _received(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
+def received(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
     """Messages, as long as they are asked for."""
     while True:
         datagram = kernel.recv(1 << 16)
@@ -112,16 +113,17 @@ def _received(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
             position += max(_HEADER.size, (length + 3) & ~3)
 
 
-def _check(answer: tuple[int, bytes], *, but: int = 0) -> None:
+def check(answer: tuple[int, bytes], *, but: int = 0) -> None:
+    """Raises OSError where it is not the kernel's yes, or ``but``."""
     kind, body = answer
     if kind != _ERROR:
-        raise OSError(errno.EPROTO, f"the packet filter answered with a message of kind {kind}")
+        raise OSError(errno.EPROTO, f"the kernel answered by netlink with a message of kind {kind}")
     number = -int(struct.unpack_from("=i", body)[0])
     if number not in (0, but):
-        raise OSError(number, f"the packet filter refuses: {os.strerror(number)}")
+        raise OSError(number, f"the kernel refuses by netlink: {os.strerror(number)}")
 
 
-def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, sequence, 0) + body
 
 
@@ -129,17 +131,17 @@ def _nfgen(family: int, resource: int) -> bytes:
     return _FAMILY.pack(family, 0, resource)
 
 
-def _attribute(name: int, value: bytes) -> bytes:
-    return _padded(_ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), name) + value)
+def attribute(name: int, value: bytes) -> bytes:
+    return padded(_ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), name) + value)
 
 
-def _nest(name: int, value: bytes) -> bytes:
-    return _attribute(name | _NESTED, value)
+def nest(name: int, value: bytes) -> bytes:
+    return attribute(name | _NESTED, value)
 
 
-def _text(name: int, value: str) -> bytes:
-    return _attribute(name, value.encode() + b"\0")
+def text(name: int, value: str) -> bytes:
+    return attribute(name, value.encode() + b"\0")
 
 
-def _padded(data: bytes) -> bytes:
+def padded(data: bytes) -> bytes:
     return data + b"\0" * (-len(data) % 4)

@@ -32,7 +32,7 @@ from sandlot.tally import Stock
 log = structlog.get_logger(__name__)
 
 REFILL_AFTER = 0.25  # seconds; by then the sandbox that took the slot has started and leaves processors over
-FORGET_AFTER = 0.2  # seconds; so many removals as come within share one walk through all connections
+FORGET_AFTER = 1.0  # seconds; so many removals as come within share one walk through all connections
 MAKERS = 3  # slots made at a time; most of it is waiting for the kernel
 CLAIM_DEADLINE = 10.0
 FIRST_RETRY = 0.25
@@ -72,7 +72,7 @@ class NetworkPool:
         self._idle: deque[NetworkSlot] = deque()
         self._waiters: deque[asyncio.Future[NetworkSlot]] = deque()
         self._removals: dict[int, asyncio.Task[None]] = {}
-        self._to_forget: set[str] = set()
+        self._to_forget: dict[int, NetworkSlot] = {}  # removed, and nobody gets their addresses yet
         self._forgetting: asyncio.Task[None] | None = None
         self._made = self._missed = 0
         self._numbering = asyncio.Lock()
@@ -124,6 +124,7 @@ class NetworkPool:
         self._strangers = {number: self._plan.slot(number) for number in numbers}
         self._firewall = Firewall(self._plan, self._allow)
         await self._firewall.start(self._strangers.values())
+        await self._forget_former()
         await self._forward_uplink()
         for chain, lacking in await firewall.foreign_drops():
             log.warning(
@@ -151,6 +152,11 @@ class NetworkPool:
         while self._idle:
             self._begin_removal(self._idle.popleft())
         await asyncio.gather(*self._removals.values(), return_exceptions=True)
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            await asyncio.wait([self._forgetting])
+            self._forgetting = None
+        await self._forget_now()
         await self._dns.stop()
         await self._firewall.stop()
         await self._close_workers()
@@ -235,12 +241,13 @@ class NetworkPool:
     def stock(self) -> Stock:
         return Stock(len(self._idle), len(self._claimed), self._made, self._missed)
 
-    async def release(self, slot: NetworkSlot) -> None:
-        """Destroy the slot. Idempotent; goes on to its end when the caller is cancelled."""
+    async def release(self, name: str) -> None:
+        """Destroy the slot, whoever made it. Idempotent; goes on to its end when the caller is cancelled."""
         self._check_started()
-        number = self._number(slot)
+        if (number := slot_number(self._instance, name)) is None:
+            return
         if number in self._claimed or number in self._strangers:
-            self._begin_removal(slot)
+            self._begin_removal(self._plan.slot(number))
         if removal := self._removals.get(number):
             await asyncio.shield(removal)
 
@@ -367,28 +374,49 @@ class NetworkPool:
     async def _remove(self, number: int, slot: NetworkSlot) -> None:
         try:
             await self._remover.call(Links.remove, slot)
-            await asyncio.gather(self._firewall.remove(slot), self._forgotten(slot.guest_ip))
+            await self._firewall.remove(slot)
         except Exception as error:
             log.warning("network slot not removed, left to the next sweep", slot=slot.name, error=str(error))
             self._strangers[number] = slot
-            raise
-        finally:
             del self._own[number]
+            raise
+        else:
+            self._forget_soon(number, slot)
+        finally:
             del self._removals[number]
             self._wake.set()
 
-    async def _forgotten(self, guest_ip: str) -> None:
-        """Its connections are. Those who ask within ``FORGET_AFTER`` of each other share one walk."""
-        self._to_forget.add(guest_ip)
-        if self._forgetting is None or self._forgetting.done():
+    def _forget_soon(self, number: int, slot: NetworkSlot) -> None:
+        self._to_forget[number] = slot
+        if self._forgetting is None:
             self._forgetting = asyncio.create_task(self._forget(), name="forget connections")
-        await asyncio.shield(self._forgetting)
 
     async def _forget(self) -> None:
-        await asyncio.sleep(FORGET_AFTER)
-        addresses, self._to_forget = self._to_forget, set()
-        self._forgetting = None  # who asks from now on is not among these
-        await self._remover.call(Links.forget_connections, addresses)
+        """Those that are removed within ``FORGET_AFTER`` share one walk."""
+        while self._to_forget:
+            await asyncio.sleep(FORGET_AFTER)
+            await self._forget_now()
+        self._forgetting = None
+
+    async def _forget_now(self) -> None:
+        """What fails is tried again; until then nobody gets the addresses."""
+        gone = dict(self._to_forget)
+        if not gone:
+            return
+        try:
+            await self._remover.call(Links.forget_connections, [slot.guest_ip for slot in gone.values()])
+        except OSError as error:
+            log.warning("connections of removed slots are not forgotten yet", error=str(error))
+            return
+        for number in gone:
+            del self._to_forget[number], self._own[number]
+
+    async def _forget_former(self) -> None:
+        """Those of slots that a former server removed, which a crash may have kept it from forgetting."""
+        if self._ledger.reserved:
+            held = {slot.guest_ip for slot in self._strangers.values()}
+            free = [str(address) for address in self._plan.block if str(address) not in held]
+            await self._remover.call(Links.forget_connections, free)
 
     # the host
 

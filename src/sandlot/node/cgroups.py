@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ _WEIGHT = 25
 server must answer then, and the admin's shell; where nobody else wants them, sandboxes have all.
 """
 _LEAST_WEIGHT = 1
+_LOOK_AGAIN_S = 0.5
+"""For what a dying process has started meanwhile, or one that is slow to die."""
 _CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
 REQUIRED = ("cpu", "memory", "pids")
 
@@ -140,9 +143,12 @@ class Cgroup:
         self.path = f"/{parent}/{id}"
         self._parent = parent
         self._id = id
+        self._known: dict[str, Path] = {}
 
     def folder(self, controller: str) -> Path:
-        return self._layout.hierarchy(controller) / self._parent / self._id
+        if (known := self._known.get(controller)) is None:
+            known = self._known[controller] = self._layout.hierarchy(controller) / self._parent / self._id
+        return known
 
     def create(self, limits: Limits) -> None:
         """Raises Unavailable where the host does not let us limit what a sandbox uses."""
@@ -174,13 +180,13 @@ class Cgroup:
     def kill(self, deadline_s: float = 10.0) -> None:
         """End everything in the group and see it end. Raises Unavailable when something does not."""
         deadline = time.monotonic() + deadline_s
-        pause = 0.0005
-        while self._alive():
-            self._kill_all()
-            if time.monotonic() > deadline:
-                raise Unavailable(f"processes of {self.path} do not end: {self._alive()}")
-            time.sleep(pause)
-            pause = min(0.02, pause * 2)
+        alive = self.processes()
+        while alive:
+            self._kill_all(alive)
+            _wait_ended(alive, _LOOK_AGAIN_S)
+            alive = self._alive()
+            if alive and time.monotonic() > deadline:
+                raise Unavailable(f"processes of {self.path} do not end: {alive}")
 
     @property
     def can_freeze(self) -> bool:
@@ -249,6 +255,11 @@ class Cgroup:
         held = stat["total_rss"] + shmem + self._kernel_bytes_v1()
         return MemoryUse(held, max(0, stat["total_cache"] - shmem))
 
+    def usage_bytes(self) -> int:
+        """What the group holds and caches, together: one small read."""
+        name = "memory.current" if self._layout.is_v2 else "memory.usage_in_bytes"
+        return int((self.folder("memory") / name).read_text())
+
     def tasks(self) -> int:
         """Processes and threads in the group."""
         return int((self.folder("pids") / "pids.current").read_text())
@@ -291,8 +302,11 @@ class Cgroup:
 
     def _create_v1(self, limits: Limits) -> None:
         for folder in self._v1_folders():
-            folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder("cpu").parent / "cpu.shares", 1024 * _WEIGHT // 100)
+            try:
+                folder.mkdir(exist_ok=True)
+            except FileNotFoundError:
+                folder.mkdir(parents=True)
+                _write_if_there(folder.parent / "cpu.shares", 1024 * _WEIGHT // 100)
         _write(self.folder("cpu") / "cpu.cfs_period_us", _PERIOD_US)
         _write(self.folder("cpu") / "cpu.cfs_quota_us", _quota_us(limits.cpus))
         memory = self.folder("memory")
@@ -311,7 +325,7 @@ class Cgroup:
     def _alive(self) -> list[int]:
         return [pid for pid in self.processes() if not _is_dead(pid)]
 
-    def _kill_all(self) -> None:
+    def _kill_all(self, pids: Iterable[int]) -> None:
         if self._layout.is_v2:
             with contextlib.suppress(FileNotFoundError):
                 _write(self.folder("memory") / "cgroup.kill", 1)
@@ -319,9 +333,27 @@ class Cgroup:
         elif self.can_freeze:
             with contextlib.suppress(FileNotFoundError):
                 self.thaw()
-        for pid in self.processes():
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _wait_ended(pids: Iterable[int], longest_s: float) -> None:
+    """Until all have ended, or so long. The kernel tells: nobody asks again and again."""
+    deadline = time.monotonic() + longest_s
+    with contextlib.ExitStack() as stack:
+        waiting = select.poll()
+        left = 0
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(pid)
+                stack.callback(os.close, descriptor)
+                waiting.register(descriptor, select.POLLIN)
+                left += 1
+        while left and (rest_s := deadline - time.monotonic()) > 0:
+            for descriptor, _ in waiting.poll(rest_s * 1000):
+                waiting.unregister(descriptor)
+                left -= 1
 
 
 def _is_dead(pid: int) -> bool:
@@ -360,18 +392,20 @@ def _write_if_there(path: Path, value: int | str) -> None:
 
 
 def _rmdir(folder: Path) -> bool:
+    """With the groups below it; False where it is still in use."""
     try:
-        for child in _children(folder):
-            _rmdir(child)
         folder.rmdir()
     except FileNotFoundError:
-        pass
+        return True
     except OSError as error:
-        if error.errno != errno.EBUSY:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
             raise
-        return False
+        for child in _children(folder):
+            _rmdir(child)
+        return not folder.exists()
     return True
 
 
 def _children(folder: Path) -> Iterator[Path]:
-    yield from (entry for entry in folder.iterdir() if entry.is_dir())
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        yield from (Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))

@@ -24,7 +24,7 @@ import structlog
 
 from sandlot.errors import NotEnoughSpace, SandlotError, Unavailable
 from sandlot.node import ext4, loop, mounts, syscalls
-from sandlot.node.idmap import RANGES, IdRange
+from sandlot.node.idmap import RANGES, IdRange, UserNamespaces
 from sandlot.tally import Stock
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 DETACH_DEADLINE_S = 3.0
 RETRY_S = 5.0
 REFILL_AFTER_S = 0.25  # by then the sandbox that took the slot has started and needs the processor less
+_USER_NAMESPACES = 64
+_REST = 32
+"""So many other slots are released before a name, and its range of ids, is used again."""
 _OPTIONS = "noinit_itable,discard"
 _FLAGS = syscalls.MS_NODEV | syscalls.MS_NOSUID  # set-user-id files must not work for users of the host
 
@@ -83,6 +86,8 @@ class DiskPool:
         self._agent = agent
         self._idle: deque[tuple[DiskSlot, int]] = deque()
         self._taken: set[str] = set()
+        self._resting: deque[str] = deque()
+        self._userns = UserNamespaces(_USER_NAMESPACES)
         self._blank: ext4.Blank | None = None
         self._made = self._missed = 0
         self._next = secrets.randbelow(RANGES)
@@ -108,6 +113,8 @@ class DiskPool:
                 await self.release(slot)
             except (OSError, SandlotError) as error:
                 log.warning("a disk slot was not removed", slot=slot.name, reason=str(error))
+        self._resting.clear()
+        self._userns.close()
         with contextlib.suppress(OSError):
             self._points.rmdir()
 
@@ -132,7 +139,10 @@ class DiskPool:
     async def release(self, slot: DiskSlot) -> None:
         """Unmount, detach, delete; idempotent. Raises Unavailable where the kernel does not let go of it."""
         await asyncio.to_thread(self._unmake, slot.name)
-        self._taken.discard(slot.name)
+        if slot.name in self._taken:
+            self._taken.discard(slot.name)
+            if self._userns.keeps(slot.ids):
+                self._resting.append(slot.name)
 
     def find(self, name: str, size_bytes: int) -> DiskSlot:
         """The slot of that name, as a record kept it; a claim on its name for the rest of this run."""
@@ -183,10 +193,18 @@ class DiskPool:
             raise
 
     def _choose(self) -> str:
+        if len(self._resting) > _REST:
+            name = self._resting.popleft()
+            self._taken.add(name)
+            return name
         for _ in range(RANGES):
             self._next = (self._next + 1) % RANGES
             name = f"{self._next:03x}"
-            if name not in self._taken and not self._slot(name, 0).image.exists():
+            if (
+                name not in self._taken
+                and name not in self._resting
+                and not self._slot(name, 0).image.exists()
+            ):
                 self._taken.add(name)
                 return name
         raise Unavailable(f"all {RANGES} ranges of user ids are in use")
@@ -214,7 +232,7 @@ class DiskPool:
             os.chown(folder, base, base)
         os.chown(slot.folder, base, base)
         slot.folder.chmod(0o700)
-        return slot.ids.open_userns()
+        return self._userns.open(slot.ids)
 
     def _format(self, slot: DiskSlot) -> None:
         if slot.size_bytes != self._slot_bytes:
@@ -228,7 +246,8 @@ class DiskPool:
     def _unmake(self, name: str) -> None:
         slot = self._slot(name, 0)
         device = loop.device_at(slot.folder)
-        mounts.remove(mounts.mounted_under(slot.folder))
+        for point in (slot.root, slot.folder):
+            mounts.take_off(point)
         with contextlib.suppress(FileNotFoundError):
             slot.folder.rmdir()
         slot.image.unlink(missing_ok=True)

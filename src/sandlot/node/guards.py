@@ -38,6 +38,9 @@ async def end_process_at(
         with _alarm(cgroup, int(limit * _ALARM_PART)) as alarm:
             while True:
                 await awake()
+                if cgroup.usage_bytes() < limit * _ALARM_PART:
+                    await alarm()
+                    continue
                 use = await asyncio.to_thread(cgroup.memory)
                 if use.held_bytes >= limit:
                     await end(use)
@@ -71,7 +74,7 @@ async def count_kernel_kills(cgroup: Cgroup, seen: Callable[[int], None]) -> Non
     gone.
     """
     try:
-        known = await asyncio.to_thread(cgroup.oom_kills)
+        known = cgroup.oom_kills()
         with _oom_notice(cgroup) as notice:
             while True:
                 await notice()

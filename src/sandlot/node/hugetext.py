@@ -43,6 +43,6 @@ def place(program: Path, folder: Path) -> Path:
 
 def remove(folder: Path) -> None:
     """Idempotent. What runs from the copy goes on."""
-    mounts.remove(mounts.mounted_under(folder))
+    mounts.take_off(folder)
     with contextlib.suppress(FileNotFoundError):
         folder.rmdir()

@@ -42,3 +42,31 @@ class IdRange:
             for name in ("uid_map", "gid_map"):
                 (process / name).write_text(f"0 {self.base} {SIZE}\n")
             return os.open(process / "ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+
+class UserNamespaces:
+    """The namespaces of ranges that come round again: opened once, and at most ``limit`` kept for that.
+
+    A namespace holds nothing but its mapping, so the next sandbox of a range finds it as new.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: dict[IdRange, int] = {}
+
+    def open(self, ids: IdRange) -> int:
+        """A descriptor that the caller closes. Raises OSError."""
+        if (kept := self._kept.get(ids)) is not None:
+            return os.dup(kept)
+        descriptor = ids.open_userns()
+        if len(self._kept) < self._limit:
+            self._kept[ids] = os.dup(descriptor)
+        return descriptor
+
+    def keeps(self, ids: IdRange) -> bool:
+        return ids in self._kept
+
+    def close(self) -> None:
+        for descriptor in self._kept.values():
+            os.close(descriptor)
+        self._kept.clear()

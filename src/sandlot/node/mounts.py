@@ -30,6 +30,17 @@ def remove(points: Iterable[Path]) -> None:
                 raise
 
 
+def take_off(point: Path) -> None:
+    """Unmount whatever is mounted at ``point``, with all below it. The host's whole table is not read."""
+    while True:
+        try:
+            syscalls.umount(point, syscalls.MNT_DETACH)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+            return
+
+
 def holders_of(folder: Path) -> list[int]:
     """Processes whose mount namespace has something mounted at ``folder``, one per namespace."""
     found: dict[str, int] = {}

@@ -375,24 +375,30 @@ class Node:
         record = await asyncio.to_thread(self._records.read, id)
         if record is not None and record.main is not None:
             reap(record.main.pid)
-        steps: list[Coroutine[Any, Any, None]] = [
-            asyncio.to_thread(self._remove_run_folder, id),
-            asyncio.to_thread(self._cgroups.group(id).remove),
-        ]
+        steps: dict[str, Coroutine[Any, Any, None]] = {
+            "folder": asyncio.to_thread(self._remove_run_folder, id),
+            "cgroup": asyncio.to_thread(self._cgroups.group(id).remove),
+        }
         if record is not None and record.disk is not None:
-            steps.append(self._disks.release(self._disks.find(record.disk, record.disk_bytes)))
+            steps["disk"] = self._disks.release(self._disks.find(record.disk, record.disk_bytes))
         if record is not None and record.network is not None:
-            steps.append(self._release_network(record.network))
-        outcomes = await asyncio.gather(*steps, return_exceptions=True)
-        return [str(outcome) for outcome in outcomes if isinstance(outcome, Exception)]
-
-    async def _release_network(self, name: str) -> None:
-        with contextlib.suppress(NotFound):
-            await self._network.release(await self._network.adopt(name, NetworkPolicy(internet=False)))
+            steps["network"] = self._network.release(record.network)
+        outcomes = dict(
+            zip(steps, await asyncio.gather(*steps.values(), return_exceptions=True), strict=True)
+        )
+        failures = [str(outcome) for outcome in outcomes.values() if isinstance(outcome, Exception)]
+        if failures and record is not None:
+            # What is gone must not be named any more: by the next try the name may be another sandbox's.
+            gone = [name for name in ("disk", "network") if name in outcomes and outcomes[name] is None]
+            self._note(record, **dict.fromkeys(gone))
+        return failures
 
     def _remove_run_folder(self, id: str) -> None:
         folder = self._run_folder(id)
-        mounts.remove(mounts.mounted_under(folder))
+        with contextlib.suppress(FileNotFoundError):
+            for point in folder.iterdir():  # where a crash came between: a layer on its way into the overlay
+                if point.is_dir():
+                    mounts.take_off(point)
         shutil.rmtree(folder, ignore_errors=True)
 
     def _present(self) -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandlot.errors import LimitExceeded, NotFound, Unavailable
-from sandlot.network import NetworkPolicy, NetworkPool, NetworkSlot
+from sandlot.network import NetworkPolicy, NetworkPool, NetworkSlot, netlink
 
 from .conftest import INSTANCE, NEIGHBOUR, Host, namespaces
 from .world import FAR, HOST_PUBLIC, PORT, PROGRAMS, Program, Target, everything_of, ip, nft, reached, running
@@ -78,7 +78,7 @@ async def test_a_peer_of_a_former_guest_has_no_way_in_to_the_next(
             await flow.say("hello")
             assert await flow.line() == "heard"
         _, _, mapped_port, _ = (await far_server.line()).split(maxsplit=3)
-        await pool.release(former)
+        await pool.release(former.name)
         await pool.stop()
         skip_to_the_same_addresses(tmp_path, former)
         await pool.start()
@@ -93,6 +93,21 @@ async def test_a_peer_of_a_former_guest_has_no_way_in_to_the_next(
             assert slot.host_ip in await guest.line()
     finally:
         await pool.teardown()
+
+
+async def test_connections_are_forgotten_before_addresses_come_round_again(
+    pool: NetworkPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of slots that a crashed server had removed and not yet forgotten."""
+    forgotten: list[str] = []
+    monkeypatch.setattr(netlink, "forget_connections", forgotten.extend)
+    slot = await pool.claim(ONLINE)
+    await pool.release(slot.name)
+    await pool.stop()
+    assert slot.guest_ip in forgotten
+    forgotten.clear()
+    await pool.start()
+    assert slot.guest_ip in forgotten
 
 
 def skip_to_the_same_addresses(state_dir: Path, slot: NetworkSlot) -> None:
@@ -128,7 +143,7 @@ async def test_slots_are_used_once(pool: NetworkPool) -> None:
     for _ in range(10):
         slot = await pool.claim(ONLINE)
         assert slot.netns.exists()
-        await pool.release(slot)
+        await pool.release(slot.name)
         assert not slot.netns.exists()
         seen.append(slot)
     assert len({slot.name for slot in seen}) == len({slot.guest_ip for slot in seen}) == 10
@@ -136,8 +151,8 @@ async def test_slots_are_used_once(pool: NetworkPool) -> None:
 
 async def test_release_is_idempotent_and_what_is_released_cannot_be_used(pool: NetworkPool) -> None:
     slot = await pool.claim(ONLINE)
-    await asyncio.gather(pool.release(slot), pool.release(slot))
-    await pool.release(slot)
+    await asyncio.gather(pool.release(slot.name), pool.release(slot.name))
+    await pool.release(slot.name)
     for use in (pool.readdress(slot), pool.counters(slot), pool.set_policy(slot, ONLINE)):
         with pytest.raises(NotFound):
             await use
@@ -145,12 +160,12 @@ async def test_release_is_idempotent_and_what_is_released_cannot_be_used(pool: N
 
 async def test_a_cancelled_release_is_finished(pool: NetworkPool) -> None:
     slot = await pool.claim(ONLINE)
-    task = asyncio.create_task(pool.release(slot))
+    task = asyncio.create_task(pool.release(slot.name))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await pool.release(slot)
+    await pool.release(slot.name)
     assert not slot.netns.exists()
 
 
@@ -165,7 +180,7 @@ async def test_the_limit_is_named_and_a_release_makes_room(
         refusals = [outcome for outcome in outcomes if isinstance(outcome, LimitExceeded)]
         assert (len(slots), len(refusals)) == (3, 2)
         assert "3" in refusals[0].message
-        await pool.release(slots[0])
+        await pool.release(slots[0].name)
         await pool.claim(OFFLINE)
     finally:
         await pool.teardown()
@@ -192,7 +207,7 @@ async def test_fifty_claims_and_releases_leak_nothing(pool: NetworkPool) -> None
     async def use() -> None:
         slot = await pool.claim(ONLINE)
         await pool.set_policy(slot, OFFLINE)
-        await pool.release(slot)
+        await pool.release(slot.name)
 
     async def settled() -> tuple[int, int, dict[str, object]]:
         await pool.stop()
@@ -211,7 +226,7 @@ async def test_the_event_loops_thread_stays_where_it_is(pool: NetworkPool) -> No
     here = os.readlink("/proc/thread-self/ns/net")
     slot = await pool.claim(ONLINE)
     await pool.readdress(slot)
-    await pool.release(slot)
+    await pool.release(slot.name)
     assert os.readlink("/proc/thread-self/ns/net") == here
     assert await asyncio.to_thread(os.readlink, "/proc/thread-self/ns/net") == here
 

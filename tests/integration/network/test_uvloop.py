@@ -36,7 +36,7 @@ def test_a_slot_from_first_to_last_on_uvloop(host: Host, tmp_path: Path, resolv_
                 async with asyncio.timeout(10):
                     while "sandlot" not in await nft("list", "tables"):
                         pass
-            await pool.release(online)
+            await pool.release(online.name)
         finally:
             await pool.teardown()
 

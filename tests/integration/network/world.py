@@ -94,9 +94,12 @@ def internet() -> Iterator[str]:
 
 async def nft(*arguments: str, stdin: str = "") -> str:
     process = await asyncio.create_subprocess_exec(
-        "nft", *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        "nft",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
     )
-    output, _ = await process.communicate(stdin.encode())
+    output, _ = await process.communicate(stdin.encode() or None)
     assert process.returncode == 0
     return output.decode()
 

@@ -21,6 +21,11 @@ class FakeGroup(Cgroup):
         (own / "memory.events").write_text("oom_kill 0\n")
         self._held, self._tasks = held, tasks
 
+    def usage_bytes(self) -> int:
+        if not self._held:
+            raise FileNotFoundError
+        return self._held[0]
+
     def memory(self) -> MemoryUse:
         if not self._held:
             raise FileNotFoundError
@@ -54,6 +59,9 @@ async def test_a_process_ends_when_the_limit_is_reached(
 
 async def test_cache_alone_ends_nothing(tmp_path: Path) -> None:
     class Cached(FakeGroup):
+        def usage_bytes(self) -> int:
+            return super().usage_bytes() + 10_000
+
         def memory(self) -> MemoryUse:
             return MemoryUse(super().memory().held_bytes, 10_000)
 
