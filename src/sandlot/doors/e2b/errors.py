@@ -98,3 +98,11 @@ async def on_http_error(connection: HTTPConnection, error: HTTPException) -> Res
     if error.status_code == 404:
         message = f"no such address: {connection.scope['path']}"
     return Json({"code": error.status_code, "message": message}, error.status_code, error.headers)
+
+
+def internal_response(error: Exception, connection: HTTPConnection) -> Response:
+    """What a caller is told of a bug: nothing but where to find it in the log, where all of it is written."""
+    request_id = connection.scope.get("state", {}).get("request_id", "unknown")
+    _log.error("unexpected error", request_id=request_id, path=connection.scope.get("path"), exc_info=error)
+    message = f"the server failed in a way nobody foresaw; its log has the details under {request_id}"
+    return Json({"code": 500, "message": message}, 500)

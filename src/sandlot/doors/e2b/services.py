@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandlot.doors.e2b import code, control, envd
 from sandlot.doors.e2b.door import CODE_PORT, ENVD_PORT, Door
-from sandlot.doors.e2b.errors import on_http_error, on_sandlot_error
+from sandlot.doors.e2b.errors import internal_response, on_http_error, on_sandlot_error
+from sandlot.doors.streaming import ResponseAborted
 from sandlot.errors import SandlotError
 
 _AS_JSON: Final[Mapping[Any, Any]] = {SandlotError: on_sandlot_error, HTTPException: on_http_error}
@@ -40,7 +43,30 @@ def _for_browsers(app: ASGIApp) -> ASGIApp:
 
 
 def _application(door: Door, routes: Iterable[BaseRoute], handlers: Mapping[Any, Any]) -> ASGIApp:
-    app = Starlette(routes=list(routes), exception_handlers=handlers)
-    app.router.redirect_slashes = False
-    app.state.e2b = door
-    return app
+    return _Application(door, Router(list(routes), redirect_slashes=False), handlers)
+
+
+class _Application:
+    """Routes, and what becomes of errors. Starlette's own would answer also a client that has left."""
+
+    def __init__(self, door: Door, router: Router, handlers: Mapping[Any, Any]) -> None:
+        self.state = State({"e2b": door})
+        self._app = ExceptionMiddleware(router, handlers=handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except (ClientDisconnect, ResponseAborted):
+            raise
+        except Exception as error:
+            if begun:
+                raise
+            await internal_response(error, HTTPConnection(scope))(scope, receive, send)

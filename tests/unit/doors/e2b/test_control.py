@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +12,8 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
 
 from sandlot.core.idempotency import KeyReused
 from sandlot.core.lifecycle import State
@@ -29,7 +33,7 @@ from sandlot.errors import (
 )
 from sandlot.store import Tenant
 from tests.unit.doors.fake_engine import ENDED, ID, NOW, UNKNOWN, FakeEngine, sandbox
-from tests.unit.doors.wire import KEY
+from tests.unit.doors.wire import KEY, exchange
 
 ONE = f"/sandboxes/{ID}"
 
@@ -45,7 +49,7 @@ async def authenticate(key: str | None) -> Tenant:
     return Tenant("default")
 
 
-def control(engine: FakeEngine) -> httpx.AsyncClient:
+def application(engine: FakeEngine) -> ASGIApp:
     door = Door(
         check_ready=lambda: None,
         authenticate=authenticate,
@@ -56,8 +60,12 @@ def control(engine: FakeEngine) -> httpx.AsyncClient:
         elsewhere=None,  # type: ignore[arg-type]
         max_body_bytes=10_000,
     )
+    return control_plane(door)
+
+
+def control(engine: FakeEngine) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(control_plane(door)),
+        transport=httpx.ASGITransport(application(engine)),
         base_url="http://sandlot",
         headers={"X-API-Key": KEY},
     )
@@ -218,8 +226,6 @@ FIELDS = ["templateID", "timeout", "metadata", "envVars", "secure", "network", "
 @settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values))
 async def test_no_body_is_an_accident(body: dict[str, Any]) -> None:
-    import json
-
     async with control(FakeEngine()) as client:
         answer = await client.post("/v2/sandboxes", content=json.dumps({"templateID": "base", **body}))
     assert answer.status_code in {201, 400, 501}, answer.text
@@ -380,6 +386,38 @@ async def test_errors_of_the_engine(
     assert told.get("error_code") == (
         "idempotency_request_mismatch" if isinstance(error, KeyReused) else None
     )
+
+
+async def test_a_bug_has_the_shape_of_an_error(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.failure = ZeroDivisionError("a secret of the server's")
+    answer = await client.get("/v2/sandboxes")
+    assert (answer.status_code, answer.json()["code"]) == (500, 500)
+    assert "secret" not in answer.text
+
+
+async def test_a_client_that_has_left_is_told_nothing(engine: FakeEngine) -> None:
+    engine.create = forever  # type: ignore[assignment]
+    request = exchange(application(engine), "POST", "/v2/sandboxes")
+    async with request as leaving:
+        leaving.send(b'{"templateID": "base"}')
+        leaving.leave()
+        with pytest.raises(ClientDisconnect):
+            await leaving.receive()
+
+
+async def forever(_: CreateSandbox) -> Any:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("path", ["/sandboxes/", "/v3/sandboxes", "/sandboxes/a/b/c", "/templates/a/b"])
+async def test_an_address_that_there_is_not(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, 404)
+
+
+async def test_a_method_that_there_is_not(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/v2/sandboxes")
+    assert (answer.status_code, answer.json()["code"]) == (405, 405)
 
 
 @pytest.mark.parametrize(
