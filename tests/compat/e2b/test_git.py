@@ -127,10 +127,8 @@ server.serve_forever()
 def test_a_clone_that_asks_for_a_password(sandbox: Sandbox) -> None:
     repository(sandbox, "private")
     sandbox.files.write("server.py", SERVER)
-    sandbox.commands.run(
     bare = "git clone --quiet --bare private www/p.git && git -C www/p.git update-server-info"
     sandbox.commands.run(f"mkdir www && {bare}")
-    )
     server = sandbox.commands.run("python3 ../server.py", cwd="www", background=True)
     try:
         assert next(iter(server))[0] == "listening\n"
