@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import e2b
@@ -14,6 +17,9 @@ import pytest
 from e2b import AsyncSandbox, Sandbox, SandboxQuery, SandboxState, Template
 
 from sandlot.server.local import LocalServer
+from tests.conftest import TEMPLATES_DIR
+from tests.integration.api.wire import until
+from tests.leftovers import Footprint
 
 from .conftest import AsyncMake, Make
 from .environment import key_of
@@ -304,3 +310,27 @@ def test_a_token_is_not_a_key(make: Make, server: LocalServer) -> None:
         {"Authorization": f"Basic {basic}"},
     ):
         assert httpx.get(f"{server.url}/v2/sandboxes", headers=headers).status_code == 401
+
+
+@pytest.mark.e2b("Sandbox.create(idempotency_key=)")
+def test_a_key_makes_one_sandbox_through_crashes(footprint: Footprint, tmp_path: Path) -> None:
+    local = LocalServer(tmp_path, TEMPLATES_DIR)
+    local.start()
+    options: Any = {"api_url": local.url, "sandbox_url": local.url, "api_key": key_of(local), "retries": 0}
+    try:
+        first = Sandbox.create("base", idempotency_key="finished", **options)
+        with ThreadPoolExecutor(1) as thread:
+            cut = thread.submit(Sandbox.create, "base", idempotency_key="cut-off", **options)
+            records = tmp_path / "data" / "node" / "sandboxes"
+            until(lambda: len(list(records.glob("*"))) == 2, "the second is being made")
+            local.crash()
+            cut.exception()  # nearly always there is one: it was not ready yet
+        local.start()
+        again = Sandbox.create("base", idempotency_key="finished", **options)
+        assert again.sandbox_id == first.sandbox_id
+        assert again.commands.run("echo here").stdout == "here\n"
+        second = Sandbox.create("base", idempotency_key="cut-off", **options)
+        assert second.commands.run("echo here").stdout == "here\n"
+        assert ids(**options) == [second.sandbox_id, first.sandbox_id]
+    finally:
+        local.end()
