@@ -35,6 +35,8 @@ CUT_SHORT: dict[int, bytes] = {
     4103: b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfive.\r\n",
 }
 """Answers that begin well and end badly: the client must not take them for whole."""
+TWO_LENGTHS = 4201
+"""A port that announces 500 bytes and chunks: the chunks count, or two readers would read two answers."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,10 @@ def sandbox(server: LocalServer) -> Iterator[Sandbox]:
 
 
 def start_server(sandbox: Sandbox) -> None:
-    answers = {**HOSTILE, **CUT_SHORT}
+    both = (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfive.\r\n0\r\n\r\n"
+    )
+    answers = {**HOSTILE, **CUT_SHORT, TWO_LENGTHS: both}
     for port, data in answers.items():
         sandbox.files.write(f"/tmp/{port}", data)
     sandbox.files.write("/tmp/guest_server.py", GUEST_SERVER.read_bytes())

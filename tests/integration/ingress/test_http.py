@@ -12,7 +12,7 @@ import pytest
 from sandlot import Sandbox
 from sandlot.server.local import LocalServer
 
-from .conftest import CUT_SHORT, HOSTILE, PATIENCE_S, Reach
+from .conftest import CUT_SHORT, HOSTILE, PATIENCE_S, TWO_LENGTHS, Reach
 
 CHUNK = bytes(range(256)) * 256
 
@@ -158,6 +158,12 @@ def test_an_answer_that_is_none(sandbox: Sandbox, reach: Reach, port: int) -> No
 def test_an_answer_that_breaks_off(sandbox: Sandbox, reach: Reach, port: int) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         reach(sandbox.id, port).get("/")
+
+
+def test_an_answer_of_two_lengths(sandbox: Sandbox, reach: Reach) -> None:
+    answer = reach(sandbox.id, TWO_LENGTHS).get("/")
+    assert answer.text == "five."
+    assert "content-length" not in answer.headers
 
 
 def test_the_server_itself_is_not_there(sandbox: Sandbox, reach: Reach) -> None:

@@ -121,7 +121,7 @@ class _Exchange:
 
     async def _pass_on(self) -> None:
         response = await self._head()
-        await self._send(_start(response, self._scope["method"]))
+        await self._send(_start(response))
         self._begun = True
         while isinstance(event := await self._next(), h11.Data):
             await self._send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
@@ -173,7 +173,7 @@ def _request(scope: Scope) -> h11.Request:
         raise InvalidArgument(f"this request cannot be passed on: {error}") from None
 
 
-def _start(response: h11.Response, method: str) -> Message:
+def _start(response: h11.Response) -> Message:
     if response.status_code >= 600:
         raise BadAnswer(f"the program in the sandbox answered with status {response.status_code}")
     try:
@@ -182,6 +182,7 @@ def _start(response: h11.Response, method: str) -> Message:
         raise BadAnswer(
             f"the program in the sandbox answered with what cannot be passed on: {error}"
         ) from None
-    if response.status_code in (204, 304):
+    chunked = headers.first(response.headers, b"transfer-encoding") is not None
+    if chunked or response.status_code in (204, 304):
         passed = [item for item in passed if item[0] != b"content-length"]
     return {"type": "http.response.start", "status": response.status_code, "headers": passed}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,7 +17,10 @@ from sandlot.doors.ingress.proxy import proxy
 from sandlot.doors.ingress.refusals import Broken, refusal
 from sandlot.doors.ingress.tokens import Shown
 from sandlot.doors.streaming import Streams
-from sandlot.errors import SandlotError
+from sandlot.errors import LimitExceeded, SandlotError
+
+MAX_CONNECTIONS: Final = 512
+"""To one sandbox at once, half of the calls that its agent takes: visitors must not lock its owner out."""
 
 
 class Ingress:
@@ -41,6 +47,7 @@ class Ingress:
         self._check_ready = check_ready
         self._access = access
         self._streams = streams
+        self._open: Counter[str] = Counter()
 
     def before(self, app: ASGIApp) -> ASGIApp:
         """``app`` for all other requests."""
@@ -75,12 +82,26 @@ class Ingress:
         shown = Shown(scope, self.token_headers)
         self._check_ready()
         live = await self._access.ingress(address.sandbox_id, shown.token)
-        if (on_key := scope["state"].get("on_key")) is not None:
-            on_key()  # who knows the name is no stranger
+        if live.sandbox.ingress == "token" and (on_key := scope["state"].get("on_key")) is not None:
+            on_key()
         if (answer := shown.keeps()) is not None:
             await answer(scope, receive, send)
             return
-        await proxy(live, address.port, shown.scope, receive, send, streams=self._streams)
+        with self._counted(live.id):
+            await proxy(live, address.port, shown.scope, receive, send, streams=self._streams)
+
+    @contextmanager
+    def _counted(self, sandbox_id: str) -> Iterator[None]:
+        """Raises LimitExceeded."""
+        if self._open[sandbox_id] >= MAX_CONNECTIONS:
+            raise LimitExceeded(f"there are {MAX_CONNECTIONS} connections to ports of this sandbox already")
+        self._open[sandbox_id] += 1
+        try:
+            yield
+        finally:
+            self._open[sandbox_id] -= 1
+            if not self._open[sandbox_id]:
+                del self._open[sandbox_id]
 
     async def _explained(self, address: Address, error: SandlotError) -> SandlotError:
         if not isinstance(error, Broken):
