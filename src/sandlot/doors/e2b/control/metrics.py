@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any, Final
 
@@ -37,11 +38,14 @@ async def e2b_get_all_metrics(request: Request) -> Response:
     if len(ids) > _MOST:
         raise InvalidArgument(f"sandbox_ids: at most {_MOST} at once, not {len(ids)}")
     newest: dict[str, Any] = {}
-    for id in ids:
+
+    async def look(id: str) -> None:
         with suppress(NotFound, SandboxGone):
             sandbox = await running(engine, id)
             if samples := await engine.history(id):
                 newest[id] = _sample(sandbox, samples[-1])
+
+    await asyncio.gather(*map(look, dict.fromkeys(ids)))
     return Json({"sandboxes": newest})
 
 
