@@ -85,6 +85,21 @@ class Links:
         self.cut(slot.host_if)
         netns.remove(slot.netns)
 
+    def retire(self, slot: NetworkSlot) -> int | None:
+        """``remove``, but the empty namespace stands until the descriptor is closed.
+
+        Ending one costs the kernel milliseconds of walks through all it knows of the network, and ending ten
+        at a time costs the same.
+        """
+        held = netns.hold(slot.netns)
+        try:
+            self.remove(slot)
+        except BaseException:
+            if held is not None:
+                os.close(held)
+            raise
+        return held
+
     def slots(self, instance: str) -> set[int]:
         """Numbers of all slots of the instance that exist on this host, whole or in part."""
         names = netns.names() + [link.get_attr("IFLA_IFNAME") for link in self._ip.get_links()]

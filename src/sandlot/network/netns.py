@@ -101,6 +101,14 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def hold(path: Path) -> int | None:
+    """A descriptor that keeps the namespace from ending; None where there is none of that name."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+
+
 def names() -> list[str]:
     try:
         return os.listdir(NETNS_DIR)

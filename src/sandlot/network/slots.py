@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -32,11 +34,23 @@ from sandlot.tally import Stock
 log = structlog.get_logger(__name__)
 
 REFILL_AFTER = 0.25  # seconds; by then the sandbox that took the slot has started and leaves processors over
-FORGET_AFTER = 1.0  # seconds; so many removals as come within share one walk through all connections
+FORGET_AFTER = 1.0  # seconds; removals within share the kernel's walks through all that it remembers
 MAKERS = 3  # slots made at a time; most of it is waiting for the kernel
 CLAIM_DEADLINE = 10.0
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 30.0
+
+
+@dataclass(frozen=True)
+class _Retired:
+    """A slot that is gone but for what the kernel remembers of it."""
+
+    guest_ip: str
+    netns: int | None
+
+    def close(self) -> None:
+        if self.netns is not None:
+            os.close(self.netns)
 
 
 class NetworkPool:
@@ -72,7 +86,7 @@ class NetworkPool:
         self._idle: deque[NetworkSlot] = deque()
         self._waiters: deque[asyncio.Future[NetworkSlot]] = deque()
         self._removals: dict[int, asyncio.Task[None]] = {}
-        self._to_forget: dict[int, NetworkSlot] = {}  # removed, and nobody gets their addresses yet
+        self._retired: dict[int, _Retired] = {}  # nobody gets their addresses yet
         self._forgetting: asyncio.Task[None] | None = None
         self._made = self._missed = 0
         self._numbering = asyncio.Lock()
@@ -160,6 +174,9 @@ class NetworkPool:
         await self._dns.stop()
         await self._firewall.stop()
         await self._close_workers()
+        for retired in self._retired.values():
+            retired.close()
+        self._retired.clear()
         self._own.clear()
         self._claimed.clear()
         self._strangers.clear()
@@ -373,34 +390,32 @@ class NetworkPool:
 
     async def _remove(self, number: int, slot: NetworkSlot) -> None:
         try:
-            await self._remover.call(Links.remove, slot)
+            self._retired[number] = _Retired(slot.guest_ip, await self._remover.call(Links.retire, slot))
             await self._firewall.remove(slot)
         except Exception as error:
             log.warning("network slot not removed, left to the next sweep", slot=slot.name, error=str(error))
+            if (retired := self._retired.pop(number, None)) is not None:
+                retired.close()
             self._strangers[number] = slot
             del self._own[number]
             raise
         else:
-            self._forget_soon(number, slot)
+            if self._forgetting is None:
+                self._forgetting = asyncio.create_task(self._forget(), name="forget network slots")
         finally:
             del self._removals[number]
             self._wake.set()
 
-    def _forget_soon(self, number: int, slot: NetworkSlot) -> None:
-        self._to_forget[number] = slot
-        if self._forgetting is None:
-            self._forgetting = asyncio.create_task(self._forget(), name="forget connections")
-
     async def _forget(self) -> None:
         """Those that are removed within ``FORGET_AFTER`` share one walk."""
-        while self._to_forget:
+        while self._retired:
             await asyncio.sleep(FORGET_AFTER)
             await self._forget_now()
         self._forgetting = None
 
     async def _forget_now(self) -> None:
         """What fails is tried again; until then nobody gets the addresses."""
-        gone = dict(self._to_forget)
+        gone = {number: slot for number, slot in self._retired.items() if number not in self._removals}
         if not gone:
             return
         try:
@@ -408,8 +423,9 @@ class NetworkPool:
         except OSError as error:
             log.warning("connections of removed slots are not forgotten yet", error=str(error))
             return
-        for number in gone:
-            del self._to_forget[number], self._own[number]
+        for number, slot in gone.items():
+            slot.close()
+            del self._retired[number], self._own[number]
 
     async def _forget_former(self) -> None:
         """Those of slots that a former server removed, which a crash may have kept it from forgetting."""

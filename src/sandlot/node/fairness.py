@@ -83,8 +83,9 @@ class Fairness:
             before, idle_before = looked_at, idle_s
             looked_at, idle_s = time.monotonic(), _idle_seconds()
             tick_s = looked_at - before
-            spare = (idle_s - idle_before) / tick_s / (os.cpu_count() or 1)
-            await asyncio.to_thread(self.look, self._running(), tick_s, short=spare < _SPARE)
+            short = (idle_s - idle_before) / tick_s / (os.cpu_count() or 1) < _SPARE
+            if short or self._watched:
+                await asyncio.to_thread(self.look, self._running(), tick_s, short=short)
 
     def look(self, running: Mapping[str, Group], tick_s: float, *, short: bool) -> None:
         """A tick has passed; ``short``: and the processors were busy all the time. Blocks."""
