@@ -365,6 +365,7 @@ class FakeEngine:
         self.may_start.set()
         self.start_failure: Exception | None = None
         self.stopping = False
+        self.last_page = False
         self.stopped = False
 
     @property
@@ -400,7 +401,7 @@ class FakeEngine:
 
     async def list(self, query: ListQuery) -> Page[Sandbox]:
         self._ask(query)
-        return Page([self.sandboxes[ID]], "next")
+        return Page([self.sandboxes[ID]], None if self.last_page else "next")
 
     async def kill(self, id: str, reason: str = "") -> bool:
         return not (await self.get(id)).state.ended

@@ -278,6 +278,31 @@ async def test_lists_that_cannot_be(
     assert engine.requests == []
 
 
+PARAMETERS = {
+    "/v2/sandboxes": ["metadata", "state", "order", "startedAfter", "template", "limit", "nextToken"],
+    "/sandboxes": ["metadata"],
+    "/sandboxes/metrics": ["sandbox_ids"],
+    f"{ONE}/metrics": ["start", "end"],
+    f"{ONE}/logs": ["start", "limit"],
+    f"/v2{ONE}/logs": ["cursor", "limit", "direction", "level", "search"],
+}
+texts = st.text(st.characters(exclude_categories=["Cs"])) | st.integers().map(str) | st.datetimes().map(str)
+
+
+@settings(max_examples=300)
+@given(st.data())
+async def test_no_query_is_an_accident(data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(list(PARAMETERS)))
+    params = data.draw(st.dictionaries(st.sampled_from(PARAMETERS[path]), texts))
+    engine = FakeEngine()
+    engine.last_page = True
+    async with control(engine) as client:
+        answer = await client.get(path, params=params)
+    assert answer.status_code in {200, 400}, answer.text
+    if answer.status_code == 400:
+        assert answer.json()["message"].partition(":")[0].partition(" ")[0] in PARAMETERS[path]
+
+
 # ── one sandbox ──────────────────────────────────────────────────────────────────────────────────────────
 
 
