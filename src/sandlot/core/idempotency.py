@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Final
 
-import msgspec
-
 from sandlot.core.ledger import Ledger
 from sandlot.core.model import CreateSandbox, Sandbox
 from sandlot.core.tasks import Tasks
-from sandlot.errors import Conflict, InvalidArgument, Unavailable
+from sandlot.errors import Conflict, InvalidArgument, SandlotError, Unavailable
 from sandlot.store import Tenant
 
 _KEY: Final = re.compile(r"[!-~]{1,255}")
@@ -29,7 +28,7 @@ class KeyReused(Conflict):
 @dataclass(frozen=True, slots=True)
 class _Making:
     digest: str
-    task: asyncio.Task[Sandbox]
+    task: asyncio.Task[Sandbox | SandlotError]
 
 
 class Repeats:
@@ -61,11 +60,14 @@ class Repeats:
         if making.digest != digest:
             raise _reused(key)
         try:
-            return await asyncio.shield(making.task)
+            outcome = await asyncio.shield(making.task)
         except asyncio.CancelledError:
             if making.task.cancelled():
                 raise Unavailable("the server is stopping; ask its next start with the same key") from None
             raise
+        if isinstance(outcome, SandlotError):
+            raise outcome
+        return outcome
 
     async def _first(
         self,
@@ -73,19 +75,21 @@ class Repeats:
         tenant: Tenant,
         key: str,
         make: Callable[[CreateSandbox], Awaitable[Sandbox]],
-    ) -> Sandbox:
-        known = await self._ledger.made_with(tenant.name, key)
-        if known is None:
-            return await make(request)
-        if known.idempotency_digest != digest_of(request):
-            raise _reused(key)
-        return known
+    ) -> Sandbox | SandlotError:
+        """Errors are given, not raised: a task that fails is told to whoever runs the server."""
+        try:
+            known = await self._ledger.made_with(tenant.name, key)
+            if known is None:
+                return await make(request)
+        except SandlotError as error:
+            return error
+        return known if known.idempotency_digest == digest_of(request) else _reused(key)
 
 
 def digest_of(request: CreateSandbox) -> str:
     """Alike for requests that ask for the same, whatever their keys."""
     plain = asdict(request) | {"idempotency_key": None}
-    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _checked(request: CreateSandbox) -> str:

@@ -107,3 +107,11 @@ async def test_a_key_that_cannot_be_one_is_refused(boot: Boot, key: str) -> None
     engine, _ = await boot()
     with pytest.raises(InvalidArgument, match="idempotency key"):
         await engine.create(replace(WISH, idempotency_key=key))
+
+
+async def test_a_request_may_hold_any_text(boot: Boot) -> None:
+    engine, _ = await boot()
+    odd = replace(WISH, env={"A": "\udc80"})
+    assert (await engine.create(odd)).id == (await engine.create(odd)).id
+    with pytest.raises(InvalidArgument, match="metadata"):
+        await engine.create(replace(WISH, metadata={"a": "\ud800"}, idempotency_key="key-2"))
