@@ -9,13 +9,19 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from sandlot import Sandbox
-from sandlot.node import instance_of
+from sandlot.network import NetworkSlot
+from sandlot.network.addresses import DEFAULT_RANGE, AddressPlan, choose_block
+from sandlot.network.links import Links
+from sandlot.network.netns import in_own_thread, prepare
+from sandlot.node import instance_of, syscalls
+from sandlot.node.host import needs_sysctl_cover
 from sandlot.server.local import LocalServer
 
 TEMPLATES_DIR = Path(os.environ.get("SANDLOT_TEMPLATES_DIR", "/var/lib/sandlot/templates"))
@@ -85,10 +91,58 @@ class BareRuntime:
             [*command, "--bundle", str(folder), folder.name], stdin=null, stdout=subprocess.PIPE, stderr=null
         )
 
-    def _flags(self) -> list[str]:
+    @contextmanager
+    def networked(self, namespaces: int) -> Iterator[Callable[[], None]]:
+        """``run_true`` of gVisor as one runs it whose guest has a network: in a namespace with a cable.
+
+        So many namespaces stand ready, for as many runs at once. Before each run the address is put back that
+        runsc takes off the cable; no route leads anywhere.
+        """
+        links, instance = Links(), instance_of(self._folder)
+        prepare()
+        plan = AddressPlan(instance, choose_block(instance, DEFAULT_RANGE, links.taken_networks()))
+        slots = [plan.slot(number) for number in range(namespaces)]
+        free: SimpleQueue[NetworkSlot] = SimpleQueue()
+        try:
+            for slot in slots:
+                links.make(slot)
+                self._bundle(slot)
+                free.put(slot)
+
+            def run_true() -> None:
+                slot = free.get()
+                try:
+                    links.readdress(slot)
+                    in_own_thread(lambda: self._run_networked(slot))
+                finally:
+                    free.put(slot)
+
+            yield run_true
+        finally:
+            for slot in slots:
+                links.remove(slot)
+            links.close()
+
+    def _bundle(self, slot: NetworkSlot) -> None:
+        content = json.loads((self._folder / "config.json").read_text())
+        [network] = [each for each in content["linux"]["namespaces"] if each["type"] == "network"]
+        network["path"] = str(slot.netns)
+        (self._folder / slot.name).mkdir(exist_ok=True)
+        (self._folder / slot.name / "config.json").write_text(json.dumps(content))
+
+    def _run_networked(self, slot: NetworkSlot) -> None:
+        if needs_sysctl_cover():
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+            syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
+            syscalls.mount("none", "/proc/sys/net", "tmpfs", syscalls.MS_RDONLY)
+        command = [str(self._runtime), "--root", str(self._folder / "state"), *self._flags("sandbox"), "run"]
+        bundle = ["--bundle", str(self._folder / slot.name), f"bare-{uuid.uuid4().hex[:12]}"]
+        subprocess.run(command + bundle, check=True, capture_output=True, timeout=RUN_TIMEOUT_S)
+
+    def _flags(self, network: str = "none") -> list[str]:
         if self._runtime.name != "runsc":
             return []
-        flags = ["--network", "none", "--ignore-cgroups", "--overlay2", "none"]
+        flags = ["--network", network, "--ignore-cgroups", "--overlay2", "none"]
         return [*flags, "--file-access", "shared", "--platform", "systrap"]
 
 

@@ -74,7 +74,7 @@ def create(path: Path, furnish: Callable[[], None]) -> None:
         _mount("/proc/thread-self/ns/net", path, _MS_BIND)
         furnish()
 
-    _in_own_thread(enter)
+    in_own_thread(enter)
 
 
 def run_inside(path: Path, action: Callable[[], T]) -> T:
@@ -88,7 +88,7 @@ def run_inside(path: Path, action: Callable[[], T]) -> T:
             os.close(descriptor)
         return action()
 
-    return _in_own_thread(enter)
+    return in_own_thread(enter)
 
 
 def remove(path: Path) -> None:
@@ -116,7 +116,8 @@ def names() -> list[str]:
         return []
 
 
-def _in_own_thread(action: Callable[[], T]) -> T:
+def in_own_thread(action: Callable[[], T]) -> T:
+    """Run ``action`` in a thread that ends with it, so that what it does to itself touches nobody else."""
     outcome: Future[T] = Future()
 
     def run() -> None:
