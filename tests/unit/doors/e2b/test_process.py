@@ -308,9 +308,17 @@ async def test_a_command_that_is_known_is_not_looked_for(
     ):
         assert (await rpc.unary(app, f"/process.Process/{method}", message)).status_code == 200
     assert asked == 0
-    # Where the guest refuses, the list says whether it is for its end.
+    # Where the guest refuses, the list says whether it is for its end; what was sent is not sent again.
+    written: list[bytes] = []
+
+    async def write_stdin(id: int, data: bytes) -> None:
+        written.append(data)
+        raise Conflict("it has no open input")
+
+    monkeypatch.setattr(live.agent, "write_stdin", write_stdin)
     answer = await rpc.unary(app, "/process.Process/SendInput", given)
     assert (answer.status_code, answer.json()["code"], asked) == (400, "failed_precondition", 1)
+    assert written == [b"a"]
     process.ended = True
     answer = await rpc.unary(app, "/process.Process/SendInput", given)
     assert (answer.status_code, answer.json()["code"], asked) == (404, "not_found", 2)
