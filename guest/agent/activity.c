@@ -25,6 +25,10 @@ static bool read_waiting(struct cursor *payload, struct waiting *waiting) {
         pid_t pid = process_pid(get_u32(payload));
         if (pid) waiting->pids[waiting->count++] = pid;
     }
+    if (!payload->left) return !payload->bad; /* a host of before knows no others */
+    count = get_u32(payload);
+    if (count > WAITING_MAX - waiting->count) return false;
+    for (uint32_t i = 0; i < count; i++) waiting->pids[waiting->count++] = (pid_t)get_u32(payload);
     return !payload->bad;
 }
 

@@ -6,11 +6,11 @@ import asyncio
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandlot.images import debs
 from sandlot.images.apt import AptSource, Archive, render_deb822
 from sandlot.images.progress import Progress, Report
 from sandlot.images.recipe import ENTER_SCRIPT, LayerRecipe
@@ -46,7 +46,11 @@ async def make_layer(recipe: LayerRecipe, lower: Sequence[Path], bench: Workbenc
         work.mkdir()
         merged.mkdir()
         view = ["--overlay", ":".join(map(str, lower)), rootfs, work, merged]
-        inputs = {**recipe.inputs, **await _fetch_wheels(recipe, lower, bench)}
+        inputs = {
+            **recipe.inputs,
+            **await _fetch_wheels(recipe, lower, bench),
+            **await _fetch_debs(recipe, lower, bench),
+        }
     bench.report(Progress(recipe.name, "installing"))
     shown = [f"{name}={folder}" for name, folder in inputs.items()]
     await bench.runner.run(
@@ -62,7 +66,7 @@ async def _bootstrap(recipe: LayerRecipe, rootfs: Path, bench: Workbench) -> Non
     sources = bench.staging / "archive.sources"
     sources.write_text(render_deb822(bench.archive.sources))
     host_options = bench.staging / "apt.conf"
-    host_options.write_text(await asyncio.to_thread(_host_apt_options))
+    host_options.write_text(await asyncio.to_thread(debs.host_options))
     options = [
         "--mode=root",
         "--format=directory",
@@ -132,22 +136,27 @@ async def _fetch_wheels(recipe: LayerRecipe, lower: Sequence[Path], bench: Workb
     return {"wheels": target}
 
 
-def _packages(recipe: LayerRecipe) -> list[str]:
-    lines = (recipe.folder / "packages.txt").read_text().splitlines()
+async def _fetch_debs(recipe: LayerRecipe, lower: Sequence[Path], bench: Workbench) -> dict[str, Path]:
+    """The input "debs", for a recipe over another one that names packages of the operating system."""
+    if not (recipe.folder / "debs.txt").is_file():
+        return {}
+    target = bench.staging / "debs"
+    target.mkdir()
+    report = bench.report
+    await debs.download(
+        _packages(recipe, "debs.txt"),
+        target,
+        next(layer for layer in lower if (layer / debs.STATUS).is_file()),
+        bench.archive,
+        bench.runner,
+        lambda m, f: report(Progress(recipe.name, m, f)),
+    )
+    return {"debs": target}
+
+
+def _packages(recipe: LayerRecipe, file: str = "packages.txt") -> list[str]:
+    lines = (recipe.folder / file).read_text().splitlines()
     return [name for line in lines if (name := line.split("#", 1)[0].strip())]
-
-
-def _host_apt_options() -> str:
-    """How this host's apt reaches its mirrors (proxy, CA, clock tolerance): for the build, not the guest."""
-    dump = subprocess.run(
-        ["apt-config", "dump", "--no-empty", "--format", '%F "%v";%n', "Acquire"],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    ).stdout
-    kept = ("Acquire::http", "Acquire::https", "Acquire::ftp", "Acquire::Check-", "Acquire::Retries")
-    return "\n".join(line for line in dump.splitlines() if line.startswith(kept)) + "\n"
 
 
 def _debootstrap_progress(layer: str, report: Report) -> Callable[[str], None]:

@@ -65,7 +65,32 @@ ENTER_SCRIPT = _RECIPES / "enter.sh"
 
 _base = LayerRecipe("base", needs_bytes=1536 << 20)
 _code_interpreter = LayerRecipe("code-interpreter", parent=_base, needs_bytes=3 << 30)
-_kernel_layer = LayerRecipe("kernels", parent=_code_interpreter, inputs={"kernels": _kernels()})
+_languages = LayerRecipe("languages", parent=_code_interpreter, needs_bytes=1 << 30)
+_kernel_layer = LayerRecipe("kernels", parent=_languages, inputs={"kernels": _kernels()})
+
+_INSIDE = "/usr/lib/sandlot/kernels"
+_PIPES = ("/usr/bin/perl", f"{_INSIDE}/pipes.pl")
+_NODE = (
+    *_PIPES,
+    "/usr/local/bin/node",
+    "--expose-internals",
+    "--disable-warning=ExperimentalWarning",
+    f"{_INSIDE}/node/main.cjs",
+)
+_KERNELS: Mapping[str, tuple[str, ...]] = {
+    "python": ("/usr/bin/python3", "-u", f"{_INSIDE}/python/main.py"),
+    "javascript": (*_NODE, "javascript"),
+    "typescript": (*_NODE, "typescript"),
+    "bash": ("/usr/bin/python3", f"{_INSIDE}/bash/main.py"),
+    "r": ("/usr/bin/python3", f"{_INSIDE}/r/main.py"),
+    "java": (
+        *_PIPES,
+        "/usr/bin/java",
+        f"-XX:SharedArchiveFile={_INSIDE}/java/kernel.jsa",
+        f"@{_INSIDE}/java/options",
+        "sandlot.kernel.Main",
+    ),
+}
 
 RECIPES: Mapping[str, TemplateRecipe] = {
     recipe.name: recipe
@@ -73,9 +98,10 @@ RECIPES: Mapping[str, TemplateRecipe] = {
         TemplateRecipe("base", "A small Linux with the tools that an agent expects, and Python", _base),
         TemplateRecipe(
             "code-interpreter",
-            "base, with the scientific Python stack, Node.js and a stateful Python interpreter",
+            "base, with the scientific Python stack, and interpreters that keep their state for Python, "
+            "JavaScript, TypeScript, Bash, R and Java",
             _kernel_layer,
-            kernels={"python": ("/usr/bin/python3", "-u", "/usr/lib/sandlot/kernels/python/main.py")},
+            kernels=_KERNELS,
         ),
     )
 }

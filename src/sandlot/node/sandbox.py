@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import structlog
 
 from sandlot.errors import NotFound, SandlotError, Unavailable
 from sandlot.network import NetworkPool, NetworkSlot
-from sandlot.node.agent import GuestAgent
+from sandlot.node.agent import GuestAgent, Waiting
 from sandlot.node.agent.activity import unnoticed
 from sandlot.node.bundle import AGENT_PORT
 from sandlot.node.cgroups import Cgroup, Limits, MemoryUse
@@ -74,7 +74,7 @@ class NodeSandbox:
         self._record = record
         self._network = network
         self._agent: GuestAgent | None = agent
-        self._waiting: Callable[[], Awaitable[Sequence[int]]] = _nobody_waits
+        self._waiting: Callable[[], Awaitable[Waiting]] = _nobody_waits
         self._processes = 0  # as last told
         self._freezer = Freezer(
             parts.cgroup, self._has_nothing_to_run, parts.freeze_after_s if parts.cgroup.can_freeze else 0
@@ -117,10 +117,8 @@ class NodeSandbox:
         """How often a call has found it frozen."""
         return self._freezer.thaws
 
-    def heed(self, waiting: Callable[[], Awaitable[Sequence[int]]]) -> None:
-        """Every process keeps it awake but those of which ``waiting`` says, by the agent's ids, that they
-        only wait for a call.
-        """
+    def heed(self, waiting: Callable[[], Awaitable[Waiting]]) -> None:
+        """Every process keeps it awake but those of which ``waiting`` says that they only wait for a call."""
         self._waiting = waiting
 
     async def wait_dead(self) -> str:
@@ -254,8 +252,8 @@ class NodeSandbox:
         self._oom_news.set()
 
 
-async def _nobody_waits() -> Sequence[int]:
-    return ()
+async def _nobody_waits() -> Waiting:
+    return Waiting()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 
 from sandlot.errors import SandlotError
-from sandlot.node.agent import GuestAgent, SpawnSpec, TreeEntry
+from sandlot.node.agent import GuestAgent, SpawnSpec, TreeEntry, Waiting
 from sandlot.node.agent.files import DATA_WINDOW
 from sandlot.node.agent.frames import PROTOCOL_VERSION, FrameType, encode
 from sandlot.node.agent.link import Link
@@ -92,7 +92,7 @@ _CALLS: Final[tuple[Callable[[GuestAgent], Coroutine[Any, Any, Any]], ...]] = (
     lambda agent: agent.ping(),
     lambda agent: agent.mkdir("/a"),
     lambda agent: agent.oom_kill(),
-    lambda agent: agent.activity([1]),
+    lambda agent: agent.activity(Waiting([1], [2])),
 )
 
 

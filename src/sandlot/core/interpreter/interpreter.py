@@ -17,11 +17,13 @@ from sandlot.core.interpreter.spawner import Spawner
 from sandlot.core.limits import check_env
 from sandlot.core.tasks import Tasks
 from sandlot.errors import InvalidArgument, LimitExceeded, NotFound
+from sandlot.node.agent import Waiting
 
 KERNEL_TAG: Final = "kernel/"
 """The tag of a kernel's process begins with this: ``kernel/<language>/<context id>``."""
 
 _DEFAULT: Final = "default-"
+_ALIASES: Final = {"py": "python", "js": "javascript", "ts": "typescript", "sh": "bash"}
 _TAG = re.compile(r"kernel/([a-z0-9+#-]{1,32})/([a-z0-9-]{1,64})")
 
 
@@ -96,7 +98,7 @@ class Interpreter:
         """Raises InvalidArgument, LimitExceeded, NotFound when ``cwd`` does not exist."""
         env = dict(env or {})
         check_env(env)
-        self._check_language(language)
+        language = self._language(language)
         session = self._add(secrets.token_hex(8), language, ContextSettings(cwd or self._cwd, env))
         try:
             await session.open()
@@ -121,12 +123,15 @@ class Interpreter:
         """KeyboardInterrupt in what runs; variables stay. Nothing runs: nothing happens. Raises NotFound."""
         await self._session(id).interrupt()
 
-    async def waiting(self) -> list[int]:
+    async def waiting(self) -> Waiting:
         """The processes of those kernels that only wait for a run, and have left nothing behind that goes on
         by itself.
         """
         answers = await asyncio.gather(*(session.waiting() for session in self._sessions.values()))
-        return [id for id in answers if id is not None]
+        told = [answer for answer in answers if answer is not None]
+        return Waiting(
+            [id for answer in told for id in answer.ids], [pid for answer in told for pid in answer.pids]
+        )
 
     async def recover(self) -> None:
         """Take over the kernels that an earlier server left in the sandbox. What they run is interrupted."""
@@ -147,7 +152,7 @@ class Interpreter:
             await session.detach()
 
     def _default(self, language: str) -> Session:
-        self._check_language(language)
+        language = self._language(language)
         id = default_context(language)
         return self._sessions.get(id) or self._add(id, language, ContextSettings(self._cwd, {}))
 
@@ -177,16 +182,19 @@ class Interpreter:
             tag=f"{KERNEL_TAG}{session.language}/{session.id}",
         )
 
-    def _check_language(self, language: str) -> None:
+    def _language(self, name: str) -> str:
+        """The language of that name, in any case, or of that short name. Raises InvalidArgument."""
+        language = name.lower()
+        language = _ALIASES.get(language, language)
         if language in self._kernels:
-            return
+            return language
         if not self._kernels:
             raise InvalidArgument(
                 f"template {self._template!r} has no code interpreter; "
                 "create the sandbox from 'code-interpreter'"
             )
         raise InvalidArgument(
-            f"template {self._template!r} has no interpreter for {language!r}; "
+            f"template {self._template!r} has no interpreter for {name[:64]!r}; "
             f"it has: {', '.join(sorted(self._kernels))}"
         )
 

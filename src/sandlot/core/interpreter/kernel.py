@@ -22,7 +22,7 @@ from sandlot.core.interpreter.protocol import (
 )
 from sandlot.core.interpreter.spawner import KernelProcess, Spawner
 from sandlot.errors import Conflict, GuestError, NotFound, Unavailable
-from sandlot.node.agent import Exit, Output, SpawnSpec
+from sandlot.node.agent import Exit, Output, SpawnSpec, Waiting
 
 START_S = 60.0
 SEND_S = 30.0
@@ -123,20 +123,22 @@ class Kernel:
                 self._question = None  # never arrived, or it would have been answered before
             return frame, size
 
-    async def is_waiting(self) -> bool:
-        """Whether it only waits for us: nothing that its code left behind goes on by itself.
+    async def waiting(self) -> Waiting | None:
+        """Its processes, where they only wait for us: nothing that its code left behind goes on by itself.
 
         May be cancelled: the answer is then taken for what it is whenever it comes. Raises as receive does.
         """
         if self._cannot_tell:
-            return False
+            return None
         if self._question is None:
             self._question = secrets.token_hex(8)
             await self.send(protocol.activity(self._question))
         frame, _ = await self._next()
         if not self._is_answer(frame):
             raise GuestError(f"the kernel sent {type(frame).__name__} while nothing ran")
-        return isinstance(frame, Activity) and not frame.reasons
+        if not isinstance(frame, Activity) or frame.reasons:
+            return None
+        return Waiting([self.id], frame.processes)
 
     @contextmanager
     def awaited(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ STRUCTURE_LIMIT = 4 * 1024 * 1024 + 4096  # what is decoded takes many times its
 T = TypeVar("T")
 
 _PATH_LIMIT = 4096
+_Pid = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 
@@ -49,10 +50,13 @@ class Pong(Frame, tag="pong"):
 
 
 class Activity(Frame, tag="activity"):
-    """``reasons`` say what user code has left behind that goes on by itself; none: it only waits for us."""
+    """``reasons`` say what user code has left behind that goes on by itself; none: it only waits for us, and
+    so do the ``processes`` (pids) of its engine.
+    """
 
     id: str
     reasons: list[str]
+    processes: Annotated[list[_Pid], msgspec.Meta(max_length=4)] = []
 
 
 class Invalid(Frame, tag="invalid"):

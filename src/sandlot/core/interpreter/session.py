@@ -23,6 +23,7 @@ from sandlot.core.interpreter.protocol import (
 )
 from sandlot.core.tasks import Tasks
 from sandlot.errors import DeadlineExceeded, GuestError, LimitExceeded, NotFound, SandlotError, Unavailable
+from sandlot.node.agent import Waiting
 
 _ANSWER_S = 0.5
 """How long a kernel that is taken over may be busy before it is interrupted."""
@@ -155,8 +156,8 @@ class Session:
             if kernel is not None:
                 await kernel.bury()
 
-    async def waiting(self) -> int | None:
-        """The id of its kernel's process, where that only waits for a run; None where it does not say so."""
+    async def waiting(self) -> Waiting | None:
+        """Its kernel's processes, where they only wait for a run; None where it does not say so."""
         if self._turn.locked():
             return None
         async with self._turn:
@@ -165,7 +166,7 @@ class Session:
                 return None
             try:
                 async with asyncio.timeout(_TELL_S):
-                    return kernel.id if await kernel.is_waiting() else None
+                    return await kernel.waiting()
             except KernelGone as gone:
                 self._forget(gone)
             except GuestError:

@@ -16,6 +16,7 @@ from sandlot.node.agent.model import (
     PtySize,
     SpawnSpec,
     TreeEntry,
+    Waiting,
     WatchEvent,
 )
 from sandlot.node.agent.port import PortStream
@@ -36,6 +37,7 @@ __all__ = [
     "PtySize",
     "SpawnSpec",
     "TreeEntry",
+    "Waiting",
     "Watch",
     "WatchEvent",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
 
 from sandlot.errors import DeadlineExceeded, GuestError, SandlotError, Unavailable
 from sandlot.node.agent.activity import Activity
@@ -12,7 +11,7 @@ from sandlot.node.agent.calls import CALL_TIMEOUT
 from sandlot.node.agent.files import GuestFiles
 from sandlot.node.agent.frames import OLDEST_VERSION, PROTOCOL_VERSION, FrameType
 from sandlot.node.agent.link import Link
-from sandlot.node.agent.model import GuestActivity, GuestStats, ProcessInfo, SpawnSpec
+from sandlot.node.agent.model import GuestActivity, GuestStats, ProcessInfo, SpawnSpec, Waiting
 from sandlot.node.agent.port import PortStream
 from sandlot.node.agent.process import Process, encode_spawn, read_info
 from sandlot.node.agent.wire import Reader, Writer
@@ -191,16 +190,18 @@ class GuestAgent(GuestFiles):
                 time=reader.u64() / 1e6,
             )
 
-    async def activity(self, waiting: Sequence[int]) -> GuestActivity:
-        """What it has to run, leaving out the processes ``waiting`` (by id), but not their children.
+    async def activity(self, waiting: Waiting) -> GuestActivity:
+        """What it has to run, leaving out the processes ``waiting``, but not their children.
 
         Raises Unavailable where an older agent cannot tell.
         """
         if self._version < 2:
             raise Unavailable("this sandbox has an agent of before, which cannot tell what it has to run")
-        writer = Writer().u32(len(waiting))
-        for id in waiting:
-            writer.u32(id)
+        writer = Writer()
+        for numbers in (waiting.ids, waiting.pids):
+            writer.u32(len(numbers))
+            for number in numbers:
+                writer.u32(number)
         reader = await self._call(FrameType.ACTIVITY, writer.done())
         with self._distrusting():
             return GuestActivity(processes=reader.u32(), reason=reader.text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -87,6 +88,14 @@ class GuestStats:
     cpu_seconds: float
     uptime: float
     time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Processes that only wait for the host: the agent's own by id, by pid what these have started."""
+
+    ids: Sequence[int] = ()
+    pids: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
