@@ -41,7 +41,9 @@ class Addressing:
             return
         headers = Headers(scope=scope)
         sandbox_id = headers.get("e2b-sandbox-id")
-        if _is_control(scope) and (sandbox_id is None or _names_agent(headers)):
+        if _asks_leave(scope, headers):
+            await self._services[ENVD_PORT](scope, receive, send)
+        elif _is_control(scope) and (sandbox_id is None or _names_agent(headers)):
             await self._control(scope, *read_out(receive, send))
         elif sandbox_id is not None:
             await self._serve(sandbox_id, scope, receive, send)
@@ -106,6 +108,12 @@ class Addressing:
                 " expiration are not those that were signed"
             )
         return signer
+
+
+def _asks_leave(scope: Scope, headers: Headers) -> bool:
+    """A browser asks before it sends the header that names a sandbox, so what it asks names none."""
+    asked = headers.get("access-control-request-headers", "")
+    return scope["type"] == "http" and scope["method"] == "OPTIONS" and "e2b-sandbox-id" in asked.lower()
 
 
 def _is_control(scope: Scope) -> bool:

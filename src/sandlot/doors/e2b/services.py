@@ -26,17 +26,17 @@ def services(door: Door) -> Mapping[int, ASGIApp]:
     """By the port of the sandbox that each stands in for."""
     return {
         ENVD_PORT: _for_browsers(_application(door, envd.routes(), _AS_JSON)),
-        CODE_PORT: _application(door, code.routes(), code.ERRORS),
+        CODE_PORT: _for_browsers(_application(door, code.routes(), code.ERRORS)),
     }
 
 
 def control_plane(door: Door) -> ASGIApp:
     """What makes sandboxes, finds and ends them."""
-    return _application(door, control.routes(), _AS_JSON)
+    return _for_browsers(_application(door, control.routes(), _AS_JSON))
 
 
 def _for_browsers(app: ASGIApp) -> ASGIApp:
-    """Pages of any origin may call it: what opens it is a token or a signature, never a cookie."""
+    """Pages of any origin may call it: what opens it is a key, a token or a signature, never a cookie."""
     return CORSMiddleware(
         app, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
     )

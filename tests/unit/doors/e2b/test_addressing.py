@@ -83,6 +83,14 @@ async def test_who_answers(
     assert answer == {"by": by, "for": None if port is None else [port, ID]}
 
 
+@pytest.mark.parametrize("path", ["/process.Process/Start", "/execute", "/sandboxes"])
+async def test_a_browser_asks_leave_without_naming_the_sandbox(client: httpx.AsyncClient, path: str) -> None:
+    asked = {"access-control-request-headers": "content-type, E2b-Sandbox-Id, x-access-token"}
+    assert (await client.options(path, headers=asked)).json()["by"] == "envd"
+    other = {"access-control-request-headers": "x-api-key"}
+    assert (await client.options(path, headers=other)).json()["by"] != "envd"
+
+
 async def test_a_token_that_no_running_sandbox_has(client: httpx.AsyncClient) -> None:
     answer = await client.post("/process.Process/Start", headers={"x-access-token": "b" * 40})
     assert answer.status_code == 502

@@ -413,6 +413,18 @@ async def test_errors_of_the_engine(
     )
 
 
+async def test_a_page_of_any_origin_may_call_it(client: httpx.AsyncClient) -> None:
+    origin = {"origin": "https://app.example.com"}
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key"}
+    leave = await client.options("/v2/sandboxes", headers=origin | asked)
+    assert leave.status_code == 200
+    assert leave.headers["access-control-allow-headers"] == "x-api-key"
+    listed = await client.get("/v2/sandboxes", headers=origin)
+    assert listed.headers["access-control-allow-origin"] == "*"
+    assert listed.headers["access-control-expose-headers"] == "*"
+    assert "access-control-allow-credentials" not in listed.headers
+
+
 async def test_a_bug_has_the_shape_of_an_error(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     engine.failure = ZeroDivisionError("a secret of the server's")
     answer = await client.get("/v2/sandboxes")
