@@ -124,9 +124,9 @@ class Links:
 
     def counters(self, slot: NetworkSlot) -> tuple[int, int]:
         """Bytes received and sent, as the guest sees them: the host's end counts the other way round."""
-        (link,) = self._ip.get_links(_index_here(slot.host_if))
-        statistics = link.get_attr("IFLA_STATS64")
-        return int(statistics["tx_bytes"]), int(statistics["rx_bytes"])
+        with routes() as here:
+            received_by_host, sent_by_host = here.traffic(slot.host_if)
+        return sent_by_host, received_by_host
 
     def forget_connections(self, guest_ips: Iterable[str]) -> None:
         """Without this, a peer of a former sandbox could keep a way in to the next holder of the address."""

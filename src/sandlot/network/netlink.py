@@ -85,13 +85,22 @@ def _originals(kernel: socket.socket) -> Iterator[bytes]:
             return
         if kind == _ERROR:
             check((kind, body))
-        position = _FAMILY.size
-        while position + _ATTRIBUTE.size <= len(body):
-            length, name = _ATTRIBUTE.unpack_from(body, position)
-            if name & _KIND_OF_ATTRIBUTE == _TUPLE_ORIGINAL:
-                yield padded(body[position : position + length])
+        for name, start, end in _attributes(body, _FAMILY.size):
+            if name == _TUPLE_ORIGINAL:
+                yield padded(body[start:end])
                 break
-            position += max(_ATTRIBUTE.size, (length + 3) & ~3)
+
+
+def attributes(body: bytes, header: int) -> dict[int, bytes]:
+    """What stands behind a message's own header, by kind, each without its header."""
+    return {name: body[start + _ATTRIBUTE.size : end] for name, start, end in _attributes(body, header)}
+
+
+def _attributes(body: bytes, position: int) -> Iterator[tuple[int, int, int]]:
+    while position + _ATTRIBUTE.size <= len(body):
+        length, name = _ATTRIBUTE.unpack_from(body, position)
+        yield name & _KIND_OF_ATTRIBUTE, position, position + length
+        position += max(_ATTRIBUTE.size, (length + 3) & ~3)
 
 
 def connected(protocol: int = _NETFILTER) -> socket.socket:

@@ -17,12 +17,13 @@ from sandlot.network import netlink
 from sandlot.network.netlink import ACK, CREATE, attribute, nest, text
 
 _EXCLUSIVE = 0x200
-_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _NEW_ROUTE = 16, 17, 20, 24
+_NEW_LINK, _DELETE_LINK, _GET_LINK, _NEW_ADDRESS, _NEW_ROUTE = 16, 17, 18, 20, 24
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _UP = 1
-_NAME, _NETNS_FD, _LINK_INFO = 3, 28, 18
+_NAME, _NETNS_FD, _LINK_INFO, _STATS = 3, 28, 18, 23
+_PACKETS_AND_BYTES = struct.Struct("=4Q")
 _KIND, _DATA, _PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _RTA_GATEWAY = 1, 2, 5
 _TABLE_MAIN, _STATIC, _UNICAST = 254, 4, 1
@@ -61,6 +62,15 @@ class Routes:
         body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, _TABLE_MAIN, _STATIC, 0, _UNICAST, 0)
         body += attribute(_RTA_GATEWAY, IPv4Address(gateway).packed)
         self._ask(_NEW_ROUTE, body, CREATE | _EXCLUSIVE, but=errno.EEXIST)
+
+    def traffic(self, name: str) -> tuple[int, int]:
+        """Bytes received and sent by that interface, as it sees it itself."""
+        self._kernel.send(netlink.message(_GET_LINK, 0, 1, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name)))
+        kind, body = next(netlink.received(self._kernel))
+        if kind != _NEW_LINK:
+            netlink.check((kind, body))
+        _, _, received, sent = _PACKETS_AND_BYTES.unpack_from(netlink.attributes(body, _LINK.size)[_STATS])
+        return received, sent
 
     def _ask(self, kind: int, body: bytes, flags: int = 0, *, but: int = 0) -> None:
         self._kernel.send(netlink.message(kind, flags | ACK, 1, body))

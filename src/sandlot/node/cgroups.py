@@ -177,6 +177,10 @@ class Cgroup:
         found.pop(0, None)  # a process that this pid namespace does not know
         return list(found)
 
+    def members(self) -> list[int]:
+        """Pids of what has joined the group as a whole: one read. Raises OSError when it is gone."""
+        return [int(line) for line in (self.folder("memory") / "cgroup.procs").read_text().split()]
+
     def kill(self, deadline_s: float = 10.0) -> None:
         """End everything in the group and see it end. Raises Unavailable when something does not."""
         deadline = time.monotonic() + deadline_s

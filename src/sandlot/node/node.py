@@ -329,11 +329,14 @@ class Node:
     async def _end(self, id: str, reason: str) -> None:
         if (sandbox := self._sandboxes.pop(id, None)) is not None:
             await sandbox.close(reason)
-        await asyncio.to_thread(self._cgroups.group(id).kill)
-        record = await asyncio.to_thread(self._records.read, id)
+        await asyncio.to_thread(self._kill, id)
+        self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
+
+    def _kill(self, id: str) -> None:
+        self._cgroups.group(id).kill()
+        record = self._records.read(id)
         if record is not None and record.main is not None:
             end(record.main)  # where somebody took it out of its group
-        self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
 
     async def _clean(self, id: str) -> None:
         """Undo all that a record names and all that carries the id, with patience. The record goes last."""
@@ -376,8 +379,7 @@ class Node:
         if record is not None and record.main is not None:
             reap(record.main.pid)
         steps: dict[str, Coroutine[Any, Any, None]] = {
-            "folder": asyncio.to_thread(self._remove_run_folder, id),
-            "cgroup": asyncio.to_thread(self._cgroups.group(id).remove),
+            "group": asyncio.to_thread(self._remove_group, id),
         }
         if record is not None and record.disk is not None:
             steps["disk"] = self._disks.release(self._disks.find(record.disk, record.disk_bytes))
@@ -392,6 +394,12 @@ class Node:
             gone = [name for name in ("disk", "network") if name in outcomes and outcomes[name] is None]
             self._note(record, **dict.fromkeys(gone))
         return failures
+
+    def _remove_group(self, id: str) -> None:
+        try:
+            self._remove_run_folder(id)
+        finally:
+            self._cgroups.group(id).remove()
 
     def _remove_run_folder(self, id: str) -> None:
         folder = self._run_folder(id)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from sandlot.network.rtnetlink import routes
 from sandlot.node.sandbox import NodeSandbox
 
 _DEVICES = Path("/proc/net/dev")
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,10 @@ class Usage:
         return Usage(*map(operator.sub, astuple(self), astuple(other)))
 
 
-def measure(sandboxes: Iterable[NodeSandbox]) -> dict[str, Usage]:
+def measure(sandboxes: Collection[NodeSandbox]) -> dict[str, Usage]:
     """By id; one that is just ending may be missing. Blocks: a few small files for each sandbox."""
-    traffic = _traffic()
+    devices = [sandbox.parts.network.host_if for sandbox in sandboxes]
+    traffic = _traffic() if len(devices) > _FEW else {device: _traffic_of(device) for device in devices}
     found = {}
     for sandbox in sandboxes:
         try:
@@ -60,6 +63,16 @@ def _measure(sandbox: NodeSandbox, traffic: Mapping[str, tuple[int, int]]) -> Us
         frozen=int(sandbox.frozen),
         thaws=sandbox.thaws,
     )
+
+
+def _traffic_of(device: str) -> tuple[int, int]:
+    """Of one alone: the whole table takes the kernel longer, the more sandboxes there are."""
+    try:
+        with routes() as here:
+            received, sent = here.traffic(device)
+    except OSError:
+        return 0, 0
+    return sent, received
 
 
 def _traffic() -> dict[str, tuple[int, int]]:

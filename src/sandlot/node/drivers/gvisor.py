@@ -82,7 +82,7 @@ def offer_stubs_first(cgroup: Cgroup, sentry: int) -> None:
 
     The stub processes hold the guest's address spaces; later ones inherit this from the first.
     """
-    for pid in cgroup.processes():
+    for pid in cgroup.members():
         if pid != sentry and not _is_gofer(pid):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 Path(f"/proc/{pid}/oom_score_adj").write_text(_STUB_SCORE)
