@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sandlot.core.watchers import Watchers
 from sandlot.node import HostReport, Node, NodeSandbox, NodeSettings, SandboxSpec
 from sandlot.node.agent import GuestAgent, PtySize, SpawnSpec
 from sandlot.node.cgroups import Cgroup, CgroupLayout
@@ -150,6 +151,20 @@ async def test_something_to_run_keeps_it_awake_and_its_end_does_not(create: Crea
     end = await cause(sandbox.agent)
     await stays_awake(sandbox, beside)
     await end()
+    await frozen(sandbox)
+
+
+async def test_a_watch_that_only_waits_to_be_asked_lets_it_stand_still(sandbox: NodeSandbox) -> None:
+    watchers = Watchers(lambda: sandbox.agent)
+    id = await watchers.create("/tmp")
+    await frozen(sandbox)
+    assert (await watchers.news(id))[1] == []
+    await frozen(sandbox)
+    await run(sandbox.agent, "echo 1 > /tmp/f")
+    await frozen(sandbox)
+    _, news = await watchers.news(id)
+    assert [(event.kind, event.path) for event in news] == [("create", "/tmp/f"), ("write", "/tmp/f")]
+    watchers.close()
     await frozen(sandbox)
 
 
