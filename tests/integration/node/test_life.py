@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandlot.errors import Conflict, InvalidArgument, NotEnoughSpace, NotFound, Unavailable
-from sandlot.node import HostReport, Node, NodeSandbox, NodeSettings, RootFs, SandboxSpec
+from sandlot.node import HostReport, Node, NodeSandbox, NodeSettings, RootFs, SandboxSpec, Tier
 from tests.integration.node.conftest import Create, run, traces
 
 
@@ -33,6 +33,12 @@ async def test_destroying_it_leaves_nothing_on_the_host(
     assert not [trace for trace in traces(settings) if sandbox.id in trace]
     assert sandbox.parts.disk.name not in {path.stem for path in sandbox.parts.disk.image.parent.glob("*")}
     assert not sandbox.parts.network.netns.exists()
+
+
+async def test_gvisor_runs_from_huge_pages(sandbox: NodeSandbox, settings: NodeSettings) -> None:
+    folder = Path(f"/run/sandlot-{settings.instance}/runtime")
+    program = Path(f"/proc/{sandbox.parts.main.pid}/exe")
+    assert (program.stat().st_dev == folder.stat().st_dev) == (sandbox.tier == Tier.GVISOR)
 
 
 async def test_destroying_twice_and_destroying_nothing_is_fine(node: Node, create: Create) -> None:
