@@ -178,10 +178,10 @@ class Engine:
         return await asyncio.shield(running)
 
     async def set_timeout(self, id: str, timeout_s: float | None) -> Sandbox:
-        """A new deadline, counted from now; 0 is now. Raises NotFound, SandboxGone, InvalidArgument."""
+        """A new deadline, counted from now. Raises NotFound, SandboxGone, InvalidArgument."""
         live = await self.live(id)
         if timeout_s is not None:
-            check_timeout(timeout_s, self.limits, least_s=0)
+            check_timeout(timeout_s, self.limits)
         deadline = deadline_after(timeout_s)
         if not await self._ledger.deadline(id, deadline, timeout_s):
             raise await self._gone(id)

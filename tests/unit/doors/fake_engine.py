@@ -366,6 +366,7 @@ class FakeEngine:
         self.start_failure: Exception | None = None
         self.stopping = False
         self.last_page = False
+        self.killed: list[str] = []
         self.stopped = False
 
     @property
@@ -404,6 +405,7 @@ class FakeEngine:
         return Page([self.sandboxes[ID]], None if self.last_page else "next")
 
     async def kill(self, id: str, reason: str = "") -> bool:
+        self.killed.append(id)
         return not (await self.get(id)).state.ended
 
     async def set_timeout(self, id: str, timeout_s: float | None) -> Sandbox:

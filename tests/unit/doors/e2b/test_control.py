@@ -355,6 +355,12 @@ async def test_time_is_added(
     assert ("extend", seconds) in engine.requests
 
 
+async def test_no_time_is_an_end(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    assert (await client.post(f"{ONE}/timeout", json={"timeout": 0})).status_code == 204
+    assert engine.killed == [ID]
+    assert (await client.post(f"/sandboxes/{ENDED}/timeout", json={"timeout": 0})).status_code == 404
+
+
 async def test_metrics_in_the_vendors_figures(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     engine.sandboxes[ID] = sandbox(cpus=0.5)
     start = NOW - timedelta(hours=1)

@@ -64,9 +64,14 @@ async def e2b_kill_sandbox(request: Request) -> Response:
 
 
 async def e2b_set_timeout(request: Request) -> Response:
+    """To these clients a timeout of 0 is an end."""
     engine, id = await named(request)
     body = await body_of(request, Timeout)
-    await engine.set_timeout(id, body.timeout)
+    if body.timeout == 0:
+        await running(engine, id)
+        await engine.kill(id)
+    else:
+        await engine.set_timeout(id, body.timeout)
     return Response(status_code=204)
 
 
