@@ -14,6 +14,7 @@ from pathlib import Path
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CHUNK = bytes(range(256)) * 256
 gone = asyncio.Event()
+hung = asyncio.Event()
 
 
 async def read_head(reader):
@@ -155,7 +156,11 @@ async def serve(reader, writer):
         writer.write(head("403 Forbidden", f"content-length: {len(body)}", "x-why: because") + body)
     elif path == "/early":
         writer.write(head("413 Too Large", "content-length: 4", "connection: close") + b"much")
+    elif path == "/hung":
+        await hung.wait()
+        writer.write(head("204 No Content", "content-length: 0"))
     elif path == "/hang":
+        hung.set()
         await asyncio.Event().wait()
     elif path == "/ws":
         await websocket(target, headers, reader, writer)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -104,13 +104,13 @@ def test_a_sandbox_that_is_killed_meanwhile(reach: Reach) -> None:
     with Sandbox.create() as sandbox:
         start_server(sandbox)
         client = reach(sandbox.id)
-        threading.Timer(0.2, sandbox.kill).start()
-        answer = client.get("/hang")
-        assert answer.status_code == 502
-        assert "was not found" in answer.json()["message"]
-        again = client.get("/")
-        assert again.status_code == 502
-        assert "was not found" in again.json()["message"]
+        with ThreadPoolExecutor(1) as beside:
+            hanging = beside.submit(client.get, "/hang")
+            assert reach(sandbox.id).get("/hung").status_code == 204
+            sandbox.kill()
+            for answer in (hanging.result(), client.get("/")):
+                assert answer.status_code == 502
+                assert "was not found" in answer.json()["message"]
 
 
 def test_a_server_that_stops_ends_them(footprint: Footprint, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_server_that_stops_ends_them(footprint: Footprint, tmp_path: Path) -> 
             assert server.process.wait(PATIENCE_S) == 0
             with pytest.raises(ConnectionClosed):
                 opened.recv()
-        assert opened.close_code == 1012
+        assert (opened.close_code, opened.close_reason) == (1012, "the server is stopping")
     finally:
         server.end()
 

@@ -166,6 +166,15 @@ def test_an_answer_of_two_lengths(sandbox: Sandbox, reach: Reach) -> None:
     assert "content-length" not in answer.headers
 
 
+def test_by_the_headers_of_e2bs_clients(sandbox: Sandbox, server: LocalServer) -> None:
+    for port, status in ((3000, 200), (3999, 502)):
+        headers = {"e2b-sandbox-id": sandbox.id, "e2b-sandbox-port": str(port)}
+        answer = httpx.get(f"{server.url}/v1/sandboxes", headers=headers, timeout=PATIENCE_S)
+        assert answer.status_code == status
+        if port == 3000:
+            assert answer.json()["target"] == "/v1/sandboxes"
+
+
 def test_the_server_itself_is_not_there(sandbox: Sandbox, reach: Reach) -> None:
     for path in ("/v1/sandboxes", "/healthz", "/metrics", "/sandboxes", "/openapi.json"):
         assert reach(sandbox.id).get(path).json()["target"] == path
