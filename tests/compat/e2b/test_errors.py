@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -112,6 +113,21 @@ def test_anothers_sandbox_is_none(make: Make, tenants: Tenants) -> None:
     assert Sandbox.kill(sandbox.sandbox_id, api_key=other) is False
     assert Sandbox.list(api_key=other).next_items() == []
     assert sandbox.is_running() is True
+
+
+def test_no_operation_tells_anothers_sandbox_from_none(
+    make: Make, tenants: Tenants, server: LocalServer
+) -> None:
+    sandbox = make()
+    intruder = tenants("stranger")
+    named = [(method, path) for method, path in OPERATIONS if GONE in path]
+    for method, path in [*named, ("GET", f"/sandboxes/metrics?sandbox_ids={GONE}")]:
+        theirs = intruder.request(method, path.replace(GONE, sandbox.sandbox_id), json={"timeout": 60})
+        nobodys = intruder.request(method, path, json={"timeout": 60})
+        assert theirs.status_code == nobodys.status_code
+        assert theirs.text.replace(sandbox.sandbox_id, GONE) == nobodys.text
+    assert sandbox.is_running() is True
+    assert sandbox.get_info().end_at.timestamp() > time.time() + 100
 
 
 @pytest.mark.e2b("FileNotFoundException")
