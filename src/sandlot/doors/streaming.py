@@ -110,8 +110,8 @@ def stopping() -> Unavailable:
 class Stream(Response, Generic[T]):
     """Sends ``first``, then each of ``items``, encoded.
 
-    Without ``first`` the status waits for the first item (at most ``keepalive_s``), so that what goes wrong
-    before it is an ordinary error answer. Later errors become ``last_words`` where the protocol has some, and
+    Without ``first`` the status waits for the first item (at most ``keepalive_s``, or ``status_s`` where that
+    is given), so that what goes wrong before it is an ordinary error answer. Later errors become ``last_words`` where the protocol has some, and
     cut the connection where it has none.
 
     ``close`` is awaited in every case, also where no item was ever asked for.
@@ -129,6 +129,7 @@ class Stream(Response, Generic[T]):
         close: Callable[[], Awaitable[Any]] | None = None,
         keepalive: bytes | None = None,
         keepalive_s: float = 15.0,
+        status_s: float | None = None,
         last_words: Callable[[Exception], Awaitable[bytes]] | None = None,
     ) -> None:
         self.status_code = 200
@@ -142,14 +143,16 @@ class Stream(Response, Generic[T]):
         self._close = close
         self._keepalive = keepalive
         self._keepalive_s = keepalive_s
+        self._status_s = status_s
         self._last_words = last_words
         self._started = False
         self._concluded = False
         self._sending = asyncio.Lock()
         self._sent_at = 0.0
+        self._opened_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._sent_at = _now()
+        self._opened_at = self._sent_at = _now()
         try:
             with self._streams.joined() as stop:
                 await self._serve(receive, send, stop)
@@ -165,6 +168,7 @@ class Stream(Response, Generic[T]):
                     {pump, gone, stop}, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED
                 )
                 if not pump.done() and not gone.done():
+                    await self._begin(send)
                     await self._keep_alive(send)
         finally:
             left = gone.done()
@@ -201,9 +205,17 @@ class Stream(Response, Generic[T]):
             self._started = True
 
     def _patience(self) -> float | None:
-        if self._keepalive is None:
-            return None
-        return max(0.0, self._sent_at + self._keepalive_s - _now())
+        due = []
+        if self._keepalive is not None:
+            due.append(self._sent_at + self._keepalive_s)
+        if self._status_s is not None and not self._started:
+            due.append(self._opened_at + self._status_s)
+        return max(0.0, min(due) - _now()) if due else None
+
+    async def _begin(self, send: Send) -> None:
+        if self._status_s is not None and _now() >= self._opened_at + self._status_s:
+            async with self._sending:
+                await self._start(send)
 
     async def _keep_alive(self, send: Send) -> None:
         if self._keepalive is None:

@@ -163,7 +163,7 @@ def test_who_goes_away_interrupts_the_run_and_keeps_the_variables(code: Sandbox)
 
 
 def test_a_sandbox_that_is_killed_while_code_runs(server: LocalServer) -> None:
-    with Sandbox.create() as sandbox, pytest.raises(e2b.TimeoutException):
+    with Sandbox.create() as sandbox, pytest.raises(e2b.TimeoutException, match="sandbox was killed"):
         sandbox.run_code(FOR_EVER, on_stdout=lambda _: sandbox.kill() and None)
 
 

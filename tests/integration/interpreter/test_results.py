@@ -272,7 +272,7 @@ async def test_superchart(lab: Lab) -> None:
 async def test_unknown_chart_and_too_many_points(lab: Lab) -> None:
     assert await chart(lab, "plt.imshow([[1, 2], [3, 4]])") == {
         "type": "unknown",
-        "title": "",
+        "title": None,
         "elements": [],
     }
     result = await only(lab, "plt.plot(range(200_000)); plt.show()")

@@ -30,7 +30,7 @@ def describe(figure):
     found = [_chart(axes) for axes in all_axes]
     if len(found) == 1:
         return found[0]
-    return {"type": "superchart", "title": figure.get_suptitle(), "elements": found}
+    return {"type": "superchart", "title": figure.get_suptitle() or None, "elements": found}
 
 
 def _count_points(axes):
@@ -39,7 +39,7 @@ def _count_points(axes):
 
 
 def _chart(axes):
-    title = axes.get_title()
+    title = axes.get_title() or None
     if boxes := _box_elements(axes):
         return {"type": "box_and_whisker", "title": title, **_labels(axes), "elements": boxes}
     if wedges := _wedges(axes):
@@ -152,7 +152,7 @@ def _wedges(axes):
     return [
         {
             "label": _name(wedge, ""),
-            "angle": float(wedge.theta2 - wedge.theta1),
+            "angle": round(float(wedge.theta2 - wedge.theta1), 9),
             "radius": float(wedge.r),
         }
         for wedge in axes.patches

@@ -211,6 +211,18 @@ async def test_the_connection_breaks_with_the_sandbox(held: ASGIApp, interpreter
             await wire.receive()
 
 
+async def test_a_silent_run_has_a_status_before_it_says_anything(
+    held: ASGIApp, interpreter: FakeInterpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "_STATUS_S", 0.01)
+    async with exchange(held, "POST", "/execute") as wire:
+        wire.send(b'{"code": "1"}')
+        assert await wire.status() == 200
+        prepare(interpreter, SandboxGone("it was killed"))
+        with pytest.raises(ResponseAborted):
+            await wire.receive()
+
+
 async def test_a_client_that_leaves_ends_the_run(held: ASGIApp, interpreter: FakeInterpreter) -> None:
     async with exchange(held, "POST", "/execute") as wire:
         wire.send(b'{"code": "1"}')

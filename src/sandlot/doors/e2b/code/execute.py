@@ -23,6 +23,10 @@ from sandlot.errors import InvalidArgument, SandboxGone, SandlotError
 
 _NDJSON: Final = "application/x-ndjson"
 _KEEPALIVE_S: Final = 15.0
+_STATUS_S: Final = 0.5
+"""What is wrong with a run is known by then. Later its sandbox may end, which clients know by an answer that
+has begun and breaks off.
+"""
 
 
 class ExecuteBody(msgspec.Struct):
@@ -48,6 +52,7 @@ async def e2b_execute(request: Request) -> Response:
         media_type=_NDJSON,
         keepalive=lines.KEEPALIVE,
         keepalive_s=_KEEPALIVE_S,
+        status_s=_STATUS_S,
         last_words=_last_words,
     )
 
