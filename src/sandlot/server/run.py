@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
@@ -36,7 +36,9 @@ from sandlot.server.credentials import credentials_path, introduce
 from sandlot.server.lock import locked
 from sandlot.server.protocol import guarded
 from sandlot.server.settings import Settings
-from sandlot.server.tls import Keeper, keeper_of
+
+if TYPE_CHECKING:
+    from sandlot.server.tls import Keeper
 
 _log = structlog.get_logger(__name__)
 
@@ -213,7 +215,11 @@ def _open_files() -> int:
 @contextmanager
 def _secured(settings: Settings) -> Iterator[_Secured | None]:
     """None without a domain. Raises as ``_bound`` does."""
-    keeper = keeper_of(settings)
+    keeper = None
+    if settings.mentions_tls:
+        from sandlot.server.tls import keeper_of  # it takes 9 MB, of those who need it
+
+        keeper = keeper_of(settings)
     if keeper is None:
         yield None
         return

@@ -145,6 +145,12 @@ class Settings(BaseModel):
         elsewhere = self.tls_port not in (HTTPS_PORT, BEFORE_THE_SERVER)
         return (f"{self.domain}:{self.tls_port}" if elsewhere else self.domain, plain)
 
+    @property
+    def mentions_tls(self) -> bool:
+        """Whether anything is said of a domain or a certificate, right or wrong."""
+        said = (self.domain, self.tls_certificate, self.tls_key, self.acme_email, self.acme_dns_hook)
+        return any(value is not None for value in said)
+
     def limits(self) -> Limits:
         return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
 

@@ -22,7 +22,7 @@ def own_folder(settings: Settings) -> Path:
 
 
 def keeper_of(settings: Settings) -> Keeper | None:
-    """None without a domain, or where TLS is done before the server. Raises InvalidArgument, PermissionDenied."""
+    """None where this server does no TLS. Raises InvalidArgument, PermissionDenied."""
     source = _source(settings)
     if source is None:
         return None
