@@ -15,6 +15,7 @@ const { HELPER, prepare } = require("./transform.cjs");
 
 const VALUE_LIMIT = 64 * 1024;
 const TRACEBACK_LIMIT = 256 * 1024;
+const DECLARED = /^Identifier '(.+)' has already been declared$/;
 const TIDY_MS = 300; // for code whose await was interrupted
 
 class KeyboardInterrupt extends Error {
@@ -70,11 +71,24 @@ class Engine {
 
   async _execute(code, run) {
     this._cells += 1;
-    const { source, awaits } = prepare(code, this._language);
-    let { value } = await this._inReplMode(source, code);
+    let { value, awaits } = await this._declareAnew(code);
     if (awaits) ({ value } = await value);
     value = await Promise.race([value, run.interrupted.promise]);
     if (value !== undefined) this._show(await bundleOf(value), true);
+  }
+
+  /** Nothing of a cell has run when V8 says that a name exists: say it otherwise then. */
+  async _declareAnew(code) {
+    for (const taken = new Set(); ; ) {
+      const { source, awaits } = prepare(code, this._language, taken);
+      try {
+        return { awaits, ...(await this._inReplMode(source, code)) };
+      } catch (error) {
+        const [, name] = DECLARED.exec(error instanceof SyntaxError ? error.message : "") ?? [];
+        if (name === undefined || taken.has(name)) throw error;
+        taken.add(name);
+      }
+    }
   }
 
   _finish(run, error) {

@@ -9,13 +9,16 @@ const walk = require("internal/deps/acorn/acorn-walk/dist/walk");
 const { processTopLevelAwait } = require("internal/repl/await");
 
 const HELPER = "__sandlot"; // global: what rewritten code calls
-const MODULE_WORDS = /\b(?:import|export|await)\b/;
+const REWRITTEN = /\b(?:import|export|await|const|let|var|class|function)\b/;
 
-/** `{source, awaits}`: with `awaits`, its value is a promise of `{value}`. Raises SyntaxError. */
-function prepare(code, language) {
+/**
+ * `{source, awaits}`: with `awaits`, its value is a promise of `{value}`. What is declared can be declared again:
+ * `taken` has names that exist as another kind of thing, such as a function for a variable. Raises SyntaxError.
+ */
+function prepare(code, language, taken) {
   let source = language === "typescript" ? stripTypes(code) : code;
-  if (!MODULE_WORDS.test(source)) return { source: asExpression(source), awaits: false };
-  source = rewrite(source);
+  if (!REWRITTEN.test(source)) return { source: asExpression(source), awaits: false };
+  source = rewrite(source, taken);
   const awaiting = source.includes("await") ? processTopLevelAwait(source) : null;
   return awaiting === null ? { source: asExpression(source), awaits: false } : { source: awaiting, awaits: true };
 }
@@ -50,7 +53,7 @@ function asExpression(source) {
   }
 }
 
-function rewrite(source) {
+function rewrite(source, taken) {
   let tree;
   try {
     tree = acorn.parse(source, {
@@ -62,7 +65,7 @@ function rewrite(source) {
   } catch {
     return source; // V8 says better what is wrong with it
   }
-  const edits = [...moduleEdits(source, tree), ...awaitEdits(tree)];
+  const edits = [...moduleEdits(source, tree), ...awaitEdits(tree), ...declarationEdits(tree, taken)];
   // From the end to the beginning; of two at one place, the one that replaces something first.
   edits.sort((a, b) => b.start - a.start || b.end - a.end);
   for (const { start, end, text } of edits) source = source.slice(0, start) + text + source.slice(end);
@@ -96,8 +99,8 @@ function dynamicImport(source, node) {
     .filter((specifier) => specifier !== whole)
     .map(({ imported, local }) => `${imported ? source.slice(imported.start, imported.end) : "default"}: ${local.name}`);
   const statements = [];
-  if (whole) statements.push(`const ${whole.local.name} = ${module};`);
-  if (named.length) statements.push(`const { ${named.join(", ")} } = ${module};`);
+  if (whole) statements.push(`let ${whole.local.name} = ${module};`);
+  if (named.length) statements.push(`let { ${named.join(", ")} } = ${module};`);
   return statements.join(" ") || `${module};`;
 }
 
@@ -111,6 +114,42 @@ function awaitEdits(tree) {
     },
   });
   return edits;
+}
+
+/** In REPL mode V8 lets `let` and `class` be declared again, but not `const`, nor any as another kind. */
+function* declarationEdits(tree, taken) {
+  for (const statement of tree.body) {
+    const node = statement.declaration ?? statement;
+    if (node.type === "VariableDeclaration") {
+      const names = node.declarations.flatMap(({ id }) => [...namesOf(id)]);
+      if (names.some((name) => taken.has(name))) yield* assignment(node, names, taken);
+      else if (node.kind === "const") yield { start: node.start, end: node.start + "const".length, text: "let" };
+    } else if (/^(?:Function|Class)Declaration$/.test(node.type) && taken.has(node.id?.name)) {
+      yield { start: node.start, end: node.start, text: `${node.id.name} = ` };
+      yield { start: node.end, end: node.end, text: ";" };
+    }
+  }
+}
+
+/** `let a = 1, b` becomes `let b; (a = 1, b = undefined);` where `a` exists. */
+function* assignment(node, names, taken) {
+  const others = names.filter((name) => !taken.has(name));
+  const declared = others.length ? `let ${others.join(", ")}; ` : "";
+  yield { start: node.start, end: node.start + node.kind.length, text: `${declared};(` };
+  for (const { id, init, end } of node.declarations) {
+    if (init === null) yield { start: id.end, end, text: " = undefined" };
+  }
+  const last = node.declarations.at(-1).end;
+  yield { start: last, end: last, text: ")" };
+}
+
+function* namesOf(pattern) {
+  if (pattern.type === "Identifier") yield pattern.name;
+  else if (pattern.type === "Property") yield* namesOf(pattern.value);
+  else if (pattern.type === "ObjectPattern") for (const item of pattern.properties) yield* namesOf(item);
+  else if (pattern.type === "ArrayPattern") for (const item of pattern.elements.filter(Boolean)) yield* namesOf(item);
+  else if (pattern.type === "AssignmentPattern") yield* namesOf(pattern.left);
+  else if (pattern.type === "RestElement") yield* namesOf(pattern.argument);
 }
 
 const range = ({ start, end }) => ({ start, end });

@@ -26,6 +26,7 @@ import jdk.jshell.UnresolvedReferenceException;
 
 /** JShell, whose code runs in this process. */
 final class Engine {
+    private static final int AGAIN_MS = 400;
     private static final int VALUE_LIMIT = 64 * 1024;
     private static final int TRACEBACK_LIMIT = 256 * 1024;
     // Those of the jshell tool, and what shows things.
@@ -91,9 +92,15 @@ final class Engine {
 
     /** Stops the code that runs, where it is. */
     void interrupt() {
-        if (!running) return;
+        if (!running || interrupted) return;
         interrupted = true;
-        shell.stop();
+        // Between two snippets there is nothing to stop yet; and a finally block is given time.
+        Threads.start("interrupt", () -> {
+            while (running && interrupted) {
+                shell.stop();
+                Threads.sleep(AGAIN_MS);
+            }
+        });
     }
 
     private Map<String, Object> evaluateAll(String code) {
@@ -101,6 +108,7 @@ final class Engine {
         for (String rest = code; !rest.isBlank(); ) {
             SourceCodeAnalysis.CompletionInfo part = analysis.analyzeCompletion(rest);
             // What is not complete, or wrong, is left to the compiler: it says why.
+            if (interrupted) return error("KeyboardInterrupt", "interrupted", "interrupted");
             String source = part.completeness().isComplete() ? part.source() : rest;
             rest = part.completeness().isComplete() ? part.remaining() : "";
             Map<String, Object> error = evaluate(source, rest.isBlank());
