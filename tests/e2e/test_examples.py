@@ -22,6 +22,7 @@ import pytest
 
 from sandlot import AsyncSandbox, Sandbox
 from sandlot.server.local import LocalServer
+from tests.compat.e2b.environment import environment_of
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "src" / "sandlot" / "sdk"
@@ -81,6 +82,8 @@ def place(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A live server in the environment, and a folder of the example's own."""
     assert os.environ["SANDLOT_URL"]
     assert os.environ["SANDLOT_API_KEY"]
+    for name, value in environment_of(server).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
 

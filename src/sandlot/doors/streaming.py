@@ -111,8 +111,8 @@ class Stream(Response, Generic[T]):
     """Sends ``first``, then each of ``items``, encoded.
 
     Without ``first`` the status waits for the first item (at most ``keepalive_s``, or ``status_s`` where that
-    is given), so that what goes wrong before it is an ordinary error answer. Later errors become ``last_words`` where the protocol has some, and
-    cut the connection where it has none.
+    is given), so that what goes wrong before it is an ordinary error answer. Later errors become
+    ``last_words`` where the protocol has some, and cut the connection where it has none.
 
     ``close`` is awaited in every case, also where no item was ever asked for.
     """

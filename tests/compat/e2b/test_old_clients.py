@@ -19,7 +19,7 @@ def outcome(request: pytest.FixtureRequest, server: LocalServer) -> Outcome:
     return work(request.param, PARTS if request.param.code_by_url else WITHOUT_CODE, {})
 
 
-@pytest.mark.e2b("POST /sandboxes", "POST /v2/sandboxes", "POST /sandboxes/{sandbox_id}/connect")
+@pytest.mark.e2b("SandboxPaginator.next_items")
 def test_sandboxes(outcome: Outcome) -> None:
     facts = outcome["sandboxes"]
     assert isinstance(facts, dict), facts
@@ -39,6 +39,7 @@ def test_sandboxes(outcome: Outcome) -> None:
     }
 
 
+@pytest.mark.e2b("CommandExitException")
 def test_commands(outcome: Outcome) -> None:
     assert outcome["commands"] == {
         "done": [0, "out\nä\n/tmp\n", "err\n", "out\nä\n/tmp\n"],
