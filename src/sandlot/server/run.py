@@ -135,6 +135,7 @@ class _Server(uvicorn.Server):
                 sock=self._secured.listener,
                 ssl=self._secured.keeper.context,
                 ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=FAREWELL_S,
                 backlog=self.config.backlog,
             )
             self.servers.append(listening)
