@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sandlot.errors import Conflict, NotFound
 from sandlot.store.database import Database
 from sandlot.store.tables import keys, sandboxes, tenants
+
+_COUNT = select(func.count()).where(tenants.c.name == bindparam("tenant"))
 
 DEFAULT_TENANT: Final = "default"
 """Always there: the tenant of what was made before there were any, and of keys for which nobody named one."""
@@ -137,7 +139,7 @@ def check_tenant(connection: Connection, name: str) -> None:
 
     Raises NotFound.
     """
-    if connection.scalar(select(func.count()).where(tenants.c.name == name)) == 0:
+    if connection.scalar(_COUNT, {"tenant": name}) == 0:
         raise NotFound(f"there is no tenant {name!r}; `sandlot tenants ls` lists them")
 
 
