@@ -16,7 +16,7 @@ Outcome = dict[str, Any]
 
 @pytest.fixture(scope="module", params=of_kind("python"), ids=str)
 def outcome(request: pytest.FixtureRequest, server: LocalServer) -> Outcome:
-    return work(request.param, PARTS if request.param.code_by_url else WITHOUT_CODE, {})
+    return work(request.param, PARTS if request.param.code_by_url else WITHOUT_CODE)
 
 
 @pytest.mark.e2b("SandboxPaginator.next_items")
