@@ -57,5 +57,26 @@ def test_kernels_are_where_the_configuration_says_and_already_compiled(enter: En
     assert list((top / program.lstrip("/")).parent.rglob("*.pyc")) != []
 
 
+def test_every_kernel_has_its_engine_and_its_files(enter: Enter) -> None:
+    for language, command in template("code-interpreter").config.kernels.items():
+        paths = [word.rpartition("=")[2].removeprefix("@") for word in command]
+        found = enter("code-interpreter", "ls", *(path for path in paths if path.startswith("/")))
+        assert found.returncode == 0, (language, found.stderr)
+
+
+def test_javas_classes_come_from_the_archive_that_was_made_for_them(enter: Enter) -> None:
+    command = template("code-interpreter").config.kernels["java"]
+    java = command[command.index("/usr/bin/java") :]
+    done = enter("code-interpreter", *java[:-1], "-Xlog:class+load", java[-1])
+    assert "sandlot.kernel.Main source: shared objects file (top)" in done.stdout
+
+
+def test_fonts_are_found_already(enter: Enter, tmp_path: Path) -> None:
+    plot = 'png("/tmp/p.png", type = "cairo"); plot(1); dev.off()'
+    assert enter("code-interpreter", "Rscript", "--vanilla", "-e", plot).returncode == 0
+    written = {path.name for path in (tmp_path / "upper").rglob("*") if path.is_file()}
+    assert written == {"p.png"}
+
+
 def test_the_base_below_is_the_base_template() -> None:
     assert template("code-interpreter").layers[-1] == template("base").layers[-1]

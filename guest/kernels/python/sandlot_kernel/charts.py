@@ -13,13 +13,13 @@ POINTS_LIMIT = 50_000  # of one figure; one with more has no chart
 
 _boxes = (
     weakref.WeakKeyDictionary()
-)  # axes → [(statistics of its boxes, the lines and patches that show them)]
+)  # axes → [(statistics of its boxes, the lines of their medians, the lines and patches that show them)]
 _UNIT = re.compile(r"[(\[]([^()\[\]]+)[)\]]\s*$")
 
 
 def remember_boxes(axes, statistics, drawn):
     artists = [artist for kind in drawn.values() for artist in kind]
-    _boxes.setdefault(axes, []).append((list(statistics), artists))
+    _boxes.setdefault(axes, []).append((list(statistics), list(drawn["medians"]), artists))
 
 
 def describe(figure):
@@ -164,7 +164,7 @@ def _box_elements(axes):
     here = {*axes.lines, *axes.patches, *axes.texts}
     return [
         {
-            "label": str(box.get("label", "")),
+            "label": str(box.get("label") or _tick_under(axes, median)),
             "min": float(box["whislo"]),
             "first_quartile": float(box["q1"]),
             "median": float(box["med"]),
@@ -172,10 +172,19 @@ def _box_elements(axes):
             "max": float(box["whishi"]),
             "outliers": [float(value) for value in box.get("fliers", ())],
         }
-        for statistics, artists in _boxes.get(axes, ())
+        for statistics, medians, artists in _boxes.get(axes, ())
         if here.intersection(artists)  # else the axes were cleared since
-        for box in statistics
+        for box, median in zip(statistics, medians, strict=True)
     ]
+
+
+def _tick_under(axes, median):
+    """The text of the tick that a box stands at; the line of its median lies across."""
+    (xs, ys) = median.get_data()
+    upright = ys[0] == ys[-1]
+    ends = xs if upright else ys
+    axis = axes.xaxis if upright else axes.yaxis
+    return _nearest(_tick_names(axis), (ends[0] + ends[-1]) / 2, reach=abs(ends[-1] - ends[0]))
 
 
 def _name(artist, otherwise):

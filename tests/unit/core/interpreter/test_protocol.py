@@ -118,3 +118,10 @@ def _event_of(line: bytes) -> object:
     frame = protocol.decode(line)
     assert isinstance(frame, protocol.StdoutFrame | protocol.StderrFrame | ResultFrame | protocol.ErrorFrame)
     return protocol.event_of(frame)
+
+
+@pytest.mark.parametrize("processes", [[0], [-1], [1 << 31], ["1"], [1, 2, 3, 4, 5]])
+def test_processes_that_wait_are_few_and_have_numbers_of_processes(processes: list[Any]) -> None:
+    line = json.dumps({"type": "activity", "id": "a", "reasons": [], "processes": processes}).encode()
+    with pytest.raises(GuestError):
+        protocol.decode(line)

@@ -14,5 +14,5 @@ Rscript --vanilla -e 'png("/tmp/plot.png", type = "cairo"); plot(1); invisible(d
 java -version
 R --version
 find /var/log -type f -exec truncate -s 0 {} +
-rm -rf /var/cache/apt/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache /etc/*- /root/.cache
+rm -rf /var/cache/apt/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache /etc/*-
 mkdir -p /var/cache/apt/archives/partial
