@@ -20,10 +20,13 @@ from e2b import (
     NotEnoughSpaceException,
     Sandbox,
 )
+from e2b.exceptions import SandboxNotRunningException
 from e2b.sandbox.filesystem.filesystem import WriteEntry
 
 from sandlot import Sandbox as Native
 from sandlot.server.local import LocalServer
+
+from .conftest import Make
 
 HOME = "/home/user"
 MIB = 1024 * 1024
@@ -307,6 +310,21 @@ def test_a_full_disk(server: LocalServer) -> None:
         assert sandbox.files.read("small") == "fits"
     finally:
         native.kill()
+
+
+@pytest.mark.parametrize("octets", [True, False])
+def test_a_sandbox_that_has_ended_has_no_files(make: Make, octets: bool) -> None:
+    sandbox = make()
+    sandbox.kill()
+    files = sandbox.files
+    for use in (
+        lambda: files.read("f"),
+        lambda: files.write("f", "x", use_octet_stream=octets),
+        lambda: files.list("."),
+        lambda: files.watch_dir("."),
+    ):
+        with pytest.raises(SandboxNotRunningException):
+            use()
 
 
 FORM = "multipart/form-data; boundary=b"
