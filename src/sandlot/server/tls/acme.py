@@ -24,7 +24,6 @@ ORDER_S: Final = 900.0
 RETRY_S: Final = 3600.0
 """Certificate authorities count failed orders, and shut out who goes on."""
 FAREWELL_S: Final = 5.0
-MAX_REPORT_BYTES: Final = 64 * 1024
 
 
 class Acme:
@@ -90,7 +89,6 @@ async def _run(order: bytes) -> str | None:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
-        limit=MAX_REPORT_BYTES,
     )
     try:
         async with asyncio.timeout(ORDER_S):
