@@ -33,7 +33,7 @@ DETACH_DEADLINE_S = 3.0
 RETRY_S = 5.0
 REFILL_AFTER_S = 0.25  # by then the sandbox that took the slot has started and needs the processor less
 _USER_NAMESPACES = 64
-_REST = 32
+_REST = 16
 """So many other slots are released before a name, and its range of ids, is used again."""
 _OPTIONS = "noinit_itable,discard"
 _FLAGS = syscalls.MS_NODEV | syscalls.MS_NOSUID  # set-user-id files must not work for users of the host

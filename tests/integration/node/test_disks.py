@@ -15,7 +15,7 @@ from sandlot.node.host import agent_binary
 from tests.integration.node.conftest import Create, traces
 
 SLOT_BYTES = 16 << 20
-RESTING = 32
+RESTING = 16
 
 
 @pytest.fixture
