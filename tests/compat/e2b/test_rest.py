@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +101,15 @@ def test_templates_by_each_way(api: httpx.Client) -> None:
     assert api.get("/templates/aliases/nobody").status_code == 404
     assert e2b.Template.alias_exists("base")
     assert not e2b.Template.alias_exists("nobody")
+
+
+def test_the_example(server: LocalServer) -> None:
+    program = Path(__file__).parents[3] / "examples" / "e2b_quickstart.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "sum of y: 6",
+        "chart: line ['y']",
+        "kernel: Linux",
+        "the agent's mistake comes back as data: AttributeError 'DataFrame' object has no attribute 'z'",
+    ]
