@@ -28,16 +28,22 @@ class Bash:
         self._bash = None
         self._running = False
         self._interrupted = False
+        self._asked = 0
+        self._question = None  # not answered yet
+        self._heard = b""
         self._code = os.memfd_create("code")
         self._status, self._status_end = os.pipe2(os.O_CLOEXEC)
         self._terminal = None  # it keeps the other end of bash's open
         self._last = 0
 
     def start(self, outlet):
+        self._outlet = outlet
         self._begin()
         signal.signal(signal.SIGINT, self._interrupt)
 
     def run(self, code, env):
+        if self._has_ended_meanwhile():
+            self._outlet.write("stderr", "sandlot: the shell has ended; this run starts with no variables\n")
         if self._bash is None:
             self._begin()
         env = {name: value for name, value in env.items() if _NAME.fullmatch(name)}
@@ -76,7 +82,6 @@ class Bash:
         os.close(terminal)
         self._last = 0
         threading.Thread(target=self._watch, args=(self._bash,), daemon=True).start()
-        self._tell("true")
         self._answer()
 
     def _evaluate(self, code, env):
@@ -90,24 +95,44 @@ class Bash:
         return how, self._last
 
     def _answer(self, afterwards=""):
-        """("status" or "ended", number)."""
-        self._tell(f'printf "status %d\\n" "$?" > {self._own(self._status_end)}; {afterwards} PS1= PS2=')
-        answer = b""
-        while not answer.endswith(b"\n"):
-            answer += os.read(self._status, 4096)
-        how, number = answer.split()[:2]
-        return how.decode(), int(number)
+        """("status" or "ended", number), once bash is through with all that it was told before."""
+        self._asked += 1
+        self._question = (
+            f'builtin printf "status {self._asked} %d\\n" "$?" > {self._own(self._status_end)};'
+            f" {afterwards} PS1= PS2="
+        )
+        self._tell(self._question)
+        while True:
+            how, *numbers = self._hear().decode().split()
+            if how == "ended" or int(numbers[0]) == self._asked:
+                self._question = None
+                return how, int(numbers[-1])
 
     def _tell(self, line):
+        data = memoryview(line.encode() + b"\n")
         try:
-            self._bash.stdin.write(line.encode() + b"\n")
-            self._bash.stdin.flush()
+            while data:
+                data = data[os.write(self._bash.stdin.fileno(), data) :]
         except BrokenPipeError:
             pass  # it has ended, which _watch tells
+
+    def _hear(self):
+        while b"\n" not in self._heard:
+            self._heard += os.read(self._status, 4096)
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line
 
     def _watch(self, bash):
         code = bash.wait()
         os.write(self._status_end, b"ended %d\n" % (code if code >= 0 else 128 - code))
+
+    def _has_ended_meanwhile(self):
+        if self._bash is None or self._bash.poll() is None:
+            return False
+        while not self._hear().startswith(b"ended"):
+            pass
+        self._bash = None
+        return True
 
     def _own(self, fd):
         return f"/proc/{os.getpid()}/fd/{fd}"
@@ -120,21 +145,26 @@ class Bash:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.killpg(0, signal.SIGINT)
         signal.signal(signal.SIGINT, self._interrupt)
+        if self._question is not None:  # bash forgets the line that it was reading: it may have been this
+            self._tell(self._question)
 
 
 def _changes(env):
-    return "".join(
+    changes = "".join(
         f" if [ -v {name} ]; then __sandlot_{name}=${name}; fi; export {name}={shlex.quote(value)};"
         for name, value in env.items()
     )
+    return f"{changes} __sandlot_env=1;" if env else ""
 
 
 def _restores(env):
-    return "".join(
-        f"if [ -v __sandlot_{name} ]; then {name}=$__sandlot_{name}; unset __sandlot_{name};"
-        f" else unset {name}; fi; "
+    """May be told twice."""
+    restores = "".join(
+        f" if [ -v __sandlot_{name} ]; then {name}=$__sandlot_{name}; unset __sandlot_{name};"
+        f" else unset {name}; fi;"
         for name in env
     )
+    return f"if [ -v __sandlot_env ]; then{restores} unset __sandlot_env; fi;" if env else ""
 
 
 def _error(name, value, traceback):

@@ -95,3 +95,23 @@ def test_its_shell_is_told_as_one_that_only_waits(kernel: Kernel) -> None:
     told = kernel.ask(op="activity")
     assert told["reasons"] == []
     assert [str(pid) for pid in told["processes"]] == kernel.stdout("echo $$").split()
+
+
+def test_a_shell_that_ended_between_runs_is_replaced_and_the_run_says_so(kernel: Kernel) -> None:
+    pid = int(kernel.stdout("lost=1; echo $$"))
+    os.kill(pid, signal.SIGKILL)
+    while os.path.exists(f"/proc/{pid}"):
+        pass
+    events = kernel.run('echo "[$lost]"')
+    assert [(event["type"], event["text"].strip()) for event in events] == [
+        ("stderr", "sandlot: the shell has ended; this run starts with no variables"),
+        ("stdout", "[]"),
+    ]
+
+
+def test_an_interrupt_at_any_moment_leaves_it_answering(kernel: Kernel) -> None:
+    for _ in range(100):
+        kernel.run("echo up", interrupt_at="up", env={"A": "1"})
+        kernel.process.send_signal(signal.SIGINT)
+        assert kernel.stdout("echo $A-", env={"A": "2"}) in ("2-\n", "")
+    assert kernel.stdout("echo $A-") == "-\n"
