@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import structlog
 
 from sandlot.errors import NotFound, SandlotError, Unavailable
 from sandlot.network import NetworkPool, NetworkSlot
+from sandlot.node import attributes
 from sandlot.node.agent import GuestAgent, Waiting
 from sandlot.node.agent.activity import unnoticed
 from sandlot.node.bundle import AGENT_PORT
@@ -156,6 +157,14 @@ class NodeSandbox:
             tx_bytes=tx,
             processes=self._processes,
         )
+
+    async def file_attributes(self, paths: Collection[str], prefix: str) -> dict[str, dict[str, str]]:
+        """Extended attributes of its files, by path; see ``attributes.read``. Wakes nobody."""
+        return await asyncio.to_thread(attributes.read, self.parts.disk.root, paths, prefix)
+
+    async def set_file_attributes(self, path: str, prefix: str, values: Mapping[str, str]) -> None:
+        """Raises InvalidArgument, NotFound, NotEnoughSpace; see ``attributes.replace``."""
+        await asyncio.to_thread(attributes.replace, self.parts.disk.root, path, prefix, values)
 
     async def close(self, reason: str | None = None) -> None:
         """Let go of it. With ``reason`` it is dead for everyone who waits; without, it goes on running."""

@@ -18,6 +18,7 @@ from e2b import (
     FileType,
     InvalidArgumentException,
     NotEnoughSpaceException,
+    NotFoundException,
     Sandbox,
 )
 from e2b.exceptions import SandboxNotRunningException
@@ -290,11 +291,32 @@ def test_what_has_no_content(shared: Sandbox) -> None:
             shared.files.write("~other/f", "x", use_octet_stream=octets)
 
 
-def test_metadata_is_refused_where_it_could_not_be_kept(sandbox: Sandbox) -> None:
-    with pytest.raises(InvalidArgumentException, match="extended attributes"):
-        sandbox.files.write("f", "x", metadata={"author": "me"})
+@pytest.mark.parametrize("octets", [True, False])
+def test_metadata_stay_with_the_file(sandbox: Sandbox, octets: bool) -> None:
+    kept = {"author": "me", "purpose": "a test, no less"}
+    written = sandbox.files.write("f", "x", metadata=kept, use_octet_stream=octets)
+    assert written.metadata == sandbox.files.get_info("f").metadata == kept
+    assert sandbox.files.rename("f", "sub/g").metadata == kept
+    sandbox.commands.run("mv sub/g sub/h; ln -s h sub/link")
+    assert {entry.name: entry.metadata for entry in sandbox.files.list("sub")} == {"h": kept, "link": kept}
+
+
+def test_metadata_are_of_every_file_written_at_once_and_of_the_last_writing(sandbox: Sandbox) -> None:
+    files = [WriteEntry(path=f"{name}.txt", data=name) for name in "ab"]
+    assert [info.metadata for info in sandbox.files.write_files(files, metadata={"Set": "1"})] == [
+        {"set": "1"}
+    ] * 2
+    assert sandbox.files.write("a.txt", "again").metadata is None
+    assert [sandbox.files.get_info(f"{name}.txt").metadata for name in "ab"] == [None, {"set": "1"}]
+
+
+def test_metadata_that_cannot_be_kept(sandbox: Sandbox) -> None:
+    with pytest.raises(InvalidArgumentException, match="at most 3072 bytes"):
+        sandbox.files.write("f", "x", metadata={"long": "x" * 4000})
     assert not sandbox.files.exists("f")
-    assert sandbox.files.write("f", "x").metadata is None
+    with pytest.raises(NotFoundException, match="own disk"):
+        sandbox.files.write("/dev/shm/f", "x", metadata={"author": "me"})
+    assert sandbox.files.write("/dev/shm/f", "x").metadata is None
 
 
 def test_a_full_disk(server: LocalServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, cast
 
 import pytest
@@ -43,6 +44,24 @@ class FakeAgent:
 def agent(**options: Any) -> tuple[FakeAgent, GuestAgent]:
     fake = FakeAgent(**options)
     return fake, cast(GuestAgent, fake)
+
+
+class FakeLive:
+    """Its files have what ``kept`` says."""
+
+    def __init__(self) -> None:
+        self.agent = FakeAgent()
+        self.node = self
+        self.kept: dict[str, dict[str, str]] = {}
+
+    async def file_attributes(self, paths: Collection[str], prefix: str) -> dict[str, dict[str, str]]:
+        assert prefix == "user.e2b."
+        return {path: self.kept[path] for path in paths if path in self.kept}
+
+
+def live() -> tuple[FakeLive, LiveSandbox]:
+    fake = FakeLive()
+    return fake, cast(LiveSandbox, fake)
 
 
 def test_an_entry_on_the_wire() -> None:
@@ -121,7 +140,7 @@ def event(kind: Any, path: str) -> WatchEvent:
 
 
 async def test_changes_are_named_from_the_folder_that_is_watched() -> None:
-    _, asked = agent()
+    _, asked = live()
     told = await _told(
         asked,
         [
@@ -142,8 +161,9 @@ async def test_changes_are_named_from_the_folder_that_is_watched() -> None:
 
 
 async def test_entries_come_with_changes_of_what_is_still_there() -> None:
-    fake, asked = agent()
-    fake.entries["/d/f"] = info("/d/f")
+    fake, asked = live()
+    fake.agent.entries["/d/f"] = info("/d/f")
+    fake.kept["/d/f"] = {"author": "ada"}
     events = [
         event("create", "/d/f"),
         event("write", "/d/f"),
@@ -154,11 +174,13 @@ async def test_entries_come_with_changes_of_what_is_still_there() -> None:
     assert [None if change.entry is None else change.entry.path for change in told] == [
         "/d/f", "/d/f", None, None,
     ]  # fmt: skip
-    assert fake.asked == 2
+    assert fake.agent.asked == 2
+    assert told[0].entry is not None
+    assert told[0].entry.metadata == {"author": "ada"}
 
 
 async def test_lost_changes_are_an_error() -> None:
-    _, asked = agent()
+    _, asked = live()
     with pytest.raises(RpcError, match="watch it again") as raised:
         await _told(asked, [event("create", "/d/f"), event("overflow", "/d")], "/d", False)
     assert raised.value.code is Code.ABORTED
@@ -168,5 +190,5 @@ def test_whose_new_files_are() -> None:
     class Live:
         default_user = "user"
 
-    live = cast(LiveSandbox, Live())
-    assert [owner_for(live, user) for user in (None, "root", "1000:50")] == ["user:", "root:", "1000:50"]
+    asked = cast(LiveSandbox, Live())
+    assert [owner_for(asked, user) for user in (None, "root", "1000:50")] == ["user:", "root:", "1000:50"]

@@ -6,7 +6,7 @@ As with the calls of filesystem.py the user that a request names is whom new fil
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -25,6 +25,7 @@ from sandlot.doors.e2b.envd.connect import knows
 from sandlot.doors.e2b.envd.encodings import gunzipped, gzipped
 from sandlot.doors.e2b.envd.filesystem import owner_for
 from sandlot.doors.e2b.envd.forms import Form
+from sandlot.doors.e2b.envd.metadata import keep, metadata_in
 from sandlot.doors.e2b.envd.ranges import NotInFile, range_of
 from sandlot.doors.e2b.errors import SandboxNotFound
 from sandlot.doors.e2b.signatures import query_of, signature_of
@@ -35,7 +36,6 @@ from sandlot.node.agent import FileInfo
 
 RAW: Final = "application/octet-stream"
 FORM: Final = "multipart/form-data"
-_METADATA: Final = "x-metadata-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +89,23 @@ async def _read(asked: _Asked) -> Response:
 
 async def _write(asked: _Asked) -> Response:
     request = asked.request
-    _check_metadata(request)
+    metadata = metadata_in(request.headers)
     type = request.headers.get("content-type", "")
     kind = type.partition(";")[0].strip().lower()
     if kind == RAW:
         if asked.path is None:
             raise InvalidArgument("path: needed where the body is the file itself")
-        written = [await _write_one(asked, asked.path, _body(asked))]
+        written = [await _write_one(asked, asked.path, _body(asked), metadata)]
     elif kind == FORM:
         async with aclosing(_body(asked)) as body:
-            written = await _write_form(asked, Form(body, type))
+            written = await _write_form(asked, Form(body, type), metadata)
     else:
         raise InvalidArgument(f"content-type: {FORM} or {RAW} is understood here, not {kind[:80]!r}")
-    return Json([{"name": info.name, "type": "file", "path": info.path} for info in written])
+    more = {"metadata": metadata} if metadata else {}
+    return Json([{"name": info.name, "type": "file", "path": info.path, **more} for info in written])
 
 
-async def _write_form(asked: _Asked, form: Form) -> list[FileInfo]:
+async def _write_form(asked: _Asked, form: Form, metadata: Mapping[str, str]) -> list[FileInfo]:
     """Its parts with the name "file". Where the request has no path each part's file name is one."""
     written: dict[str, FileInfo] = {}
     while (part := await form.next_part()) is not None:
@@ -118,24 +119,18 @@ async def _write_form(asked: _Asked, form: Form) -> list[FileInfo]:
                 f"the form holds two files for {target}; the first was written"
                 + (", as were those before" if len(written) > 1 else "")
             )
-        written[target] = await _write_one(asked, path, form.data())
+        written[target] = await _write_one(asked, path, form.data(), metadata)
     return list(written.values())
 
 
-async def _write_one(asked: _Asked, path: str, chunks: AsyncGenerator[bytes, None]) -> FileInfo:
+async def _write_one(
+    asked: _Asked, path: str, chunks: AsyncGenerator[bytes, None], metadata: Mapping[str, str]
+) -> FileInfo:
     async with aclosing(chunks):
-        return await asked.live.agent.write(
-            asked.resolved(path), chunks, owner=owner_for(asked.live, asked.user)
-        )
-
-
-def _check_metadata(request: Request) -> None:
-    """It would be kept in extended attributes, of which files in a sandbox have none."""
-    if any(name.startswith(_METADATA) for name in request.headers):
-        raise InvalidArgument(
-            "metadata: files in a sandbox cannot keep any here, because its file system has no extended"
-            " attributes; write the file without, or the metadata into a file of its own"
-        )
+        owner = owner_for(asked.live, asked.user)
+        info = await asked.live.agent.write(asked.resolved(path), chunks, owner=owner)
+    await keep(asked.live, info.path, metadata)
+    return info
 
 
 async def _body(asked: _Asked) -> AsyncGenerator[bytes, None]:

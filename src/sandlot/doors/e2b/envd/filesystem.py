@@ -40,8 +40,9 @@ from sandlot.doors.e2b.envd.filesystem_messages import (
     WatchRequest,
     WatchResponse,
 )
+from sandlot.doors.e2b.envd.metadata import with_metadata
 from sandlot.errors import Conflict, InvalidArgument, NotFound
-from sandlot.node.agent import GuestAgent, Watch, WatchEvent
+from sandlot.node.agent import Watch, WatchEvent
 
 SERVICE: Final = "filesystem.Filesystem"
 _EVENTS: Final = {
@@ -56,7 +57,7 @@ _KEEPALIVE: Final = WatchResponse(keepalive=Nothing())
 
 
 async def stat(call: Call, request: PathRequest) -> EntryResponse:
-    return EntryResponse(await entry_at(call.live.agent, _path(call, request.path)))
+    return await _described(call, _path(call, request.path))
 
 
 async def make_dir(call: Call, request: PathRequest) -> EntryResponse:
@@ -68,20 +69,22 @@ async def make_dir(call: Call, request: PathRequest) -> EntryResponse:
         raise InvalidArgument(error.message) from error
     if not made:
         raise RpcError(Code.ALREADY_EXISTS, f"there is a folder already: {path}")
-    return EntryResponse(await entry_at(call.live.agent, path))
+    return await _described(call, path)
 
 
 async def move(call: Call, request: MoveRequest) -> EntryResponse:
     """A file that has the new name already is replaced."""
     source, target = _path(call, request.source), _path(call, request.destination)
     await call.live.agent.move(source, target, owner=owner_for(call.live, call.user))
-    return EntryResponse(await entry_at(call.live.agent, target))
+    return await _described(call, target)
 
 
 async def list_dir(call: Call, request: ListRequest) -> ListResponse:
     agent = call.live.agent
     infos = await agent.list(_path(call, request.path), depth=max(1, request.depth))
-    return ListResponse(await entries_of(agent, infos))
+    entries = await entries_of(agent, infos)
+    await with_metadata(call.live, entries)
+    return ListResponse(entries)
 
 
 async def remove(call: Call, request: PathRequest) -> Nothing:
@@ -112,7 +115,7 @@ async def create_watcher(call: Call, request: WatchRequest) -> CreateWatcherResp
 async def get_watcher_events(call: Call, request: WatcherRequest) -> WatcherEventsResponse:
     """What has happened since the last question."""
     watcher, news = await call.live.watchers.news(request.watcher_id)
-    return WatcherEventsResponse(await _told(call.live.agent, news, watcher.path, watcher.with_info))
+    return WatcherEventsResponse(await _told(call.live, news, watcher.path, watcher.with_info))
 
 
 async def remove_watcher(call: Call, request: WatcherRequest) -> Nothing:
@@ -129,7 +132,7 @@ async def _changes(
         while True:
             async with asyncio.timeout_at(expires):
                 event = await anext(watch)
-                [change] = await _told(call.live.agent, [event], path, include_entry)
+                [change] = await _told(call.live, [event], path, include_entry)
             yield WatchResponse(filesystem=change)
     except StopAsyncIteration:
         return
@@ -138,7 +141,7 @@ async def _changes(
 
 
 async def _told(
-    agent: GuestAgent, events: Sequence[WatchEvent], folder: str, include_entry: bool
+    live: LiveSandbox, events: Sequence[WatchEvent], folder: str, include_entry: bool
 ) -> list[Change]:
     """Raises RpcError where changes were lost."""
     if any(event.kind == "overflow" for event in events):
@@ -146,7 +149,8 @@ async def _told(
             Code.ABORTED, f"more happened in {folder} than could be told: list it, and watch it again"
         )
     looked_at = (event.path for event in events if include_entry and event.kind in _STILL_THERE)
-    entries = await entries_at(agent, looked_at)
+    entries = await entries_at(live.agent, looked_at)
+    await with_metadata(live, [entry for entry in entries.values() if entry is not None])
     return [
         Change(_relative(event.path, folder), _EVENTS[event.kind], _entry_for(event, entries))
         for event in events
@@ -162,6 +166,12 @@ def _relative(path: str, folder: str) -> str:
         return "."
     below = path.removeprefix(folder.rstrip("/") + "/")
     return below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+async def _described(call: Call, path: str) -> EntryResponse:
+    entry = await entry_at(call.live.agent, path)
+    await with_metadata(call.live, [entry])
+    return EntryResponse(entry)
 
 
 async def _folder(call: Call, given: str) -> str:

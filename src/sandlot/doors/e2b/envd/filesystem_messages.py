@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from sandlot.doors.e2b.envd.connect import Message
 
 
@@ -23,6 +25,7 @@ class Entry(Message):
     modified_time: str
     symlink_target: str | None = None
     is_symlink: bool = False
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class PathRequest(Message):
