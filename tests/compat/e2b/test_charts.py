@@ -81,7 +81,7 @@ def test_pie(code: Sandbox) -> None:
 
 
 def test_box_and_whisker(code: Sandbox) -> None:
-    chart = drawn(code, "plt.boxplot([[1, 2, 3, 4, 100]], tick_labels=['all'])")
+    chart = drawn(code, "plt.boxplot([[1, 2, 3, 4, 100]], labels=['all'])")
     assert isinstance(chart, BoxAndWhiskerChart)
     [box] = chart.elements
     assert (box.label, box.min, box.first_quartile, box.median) == ("all", 1, 2, 3)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandlot import Sandbox
+from tests.compat.e2b.clients import node
 
 from .conftest import DOMAIN, SecureServer
 
@@ -76,7 +77,7 @@ def test_the_e2b_client(by_name: Run, secure: SecureServer) -> None:
 
 
 def test_node(by_name: Run, sandbox: Sandbox) -> None:
-    assert by_name("node", "--input-type=module", "-e", NODE, sandbox.get_url(3000)) == "200 /there\n"
+    assert by_name(str(node()), "--input-type=module", "-e", NODE, sandbox.get_url(3000)) == "200 /there\n"
 
 
 def test_curl(by_name: Run, sandbox: Sandbox, secure: SecureServer) -> None:

@@ -57,12 +57,11 @@ async def engine_of(connection: HTTPConnection) -> TenantEngine:
     door.check_ready()
     tenant = await door.authenticate(_key_of(connection))
     structlog.contextvars.bind_contextvars(tenant=tenant.name)
+    _is_known(connection)
     return door.engine_of(tenant)
 
 
-async def sandbox_of(
-    connection: HTTPConnection, signed: Callable[[str], bool] | None = None
-) -> LiveSandbox:
+async def sandbox_of(connection: HTTPConnection, signed: Callable[[str], bool] | None = None) -> LiveSandbox:
     """The sandbox that a request to its own address is for. ``signed`` says whether it carries, in place of
     the token, a signature made with it.
 
@@ -74,10 +73,13 @@ async def sandbox_of(
     structlog.contextvars.bind_contextvars(sandbox=sandbox_id)
     try:
         if signed is not None:
-            return await door.access.agent_signed(sandbox_id, signed)
-        return await door.access.agent(sandbox_id, connection.headers.get("x-access-token"))
+            live = await door.access.agent_signed(sandbox_id, signed)
+        else:
+            live = await door.access.agent(sandbox_id, connection.headers.get("x-access-token"))
     except (NotFound, SandboxGone) as error:
         raise SandboxNotFound(sandbox_id) from error
+    _is_known(connection)
+    return live
 
 
 def user_of(connection: HTTPConnection) -> str | None:
@@ -93,6 +95,12 @@ def user_of(connection: HTTPConnection) -> str | None:
     except (binascii.Error, UnicodeDecodeError):
         raise InvalidArgument("authorization: basic credentials are 'user:' in base64") from None
     return user or None
+
+
+def _is_known(connection: HTTPConnection) -> None:
+    """Who has shown a key or a token keeps its connection when there are too many."""
+    if (on_key := connection.scope.get("state", {}).get("on_key")) is not None:
+        on_key()
 
 
 def _key_of(connection: HTTPConnection) -> str | None:

@@ -222,7 +222,10 @@ def _route(
         try:
             return await answer(call)
         except (SandlotError, RpcError) as error:
-            return _refused(await _explained(call, error), media_type)
+            explained = await _explained(call, error)
+            if isinstance(explained, SandboxGone):
+                return response_for(SandboxNotFound(call.live.id))
+            return _refused(explained, media_type)
         except HTTPException as error:
             return _refused(_of_body(error), media_type)
 
