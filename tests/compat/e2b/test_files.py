@@ -291,6 +291,7 @@ def test_what_has_no_content(shared: Sandbox) -> None:
             shared.files.write("~other/f", "x", use_octet_stream=octets)
 
 
+@pytest.mark.e2b("files.write(metadata=)")
 @pytest.mark.parametrize("octets", [True, False])
 def test_metadata_stay_with_the_file(sandbox: Sandbox, octets: bool) -> None:
     kept = {"author": "me", "purpose": "a test, no less"}
@@ -301,6 +302,7 @@ def test_metadata_stay_with_the_file(sandbox: Sandbox, octets: bool) -> None:
     assert {entry.name: entry.metadata for entry in sandbox.files.list("sub")} == {"h": kept, "link": kept}
 
 
+@pytest.mark.e2b("files.write_files(metadata=)")
 def test_metadata_are_of_every_file_written_at_once_and_of_the_last_writing(sandbox: Sandbox) -> None:
     files = [WriteEntry(path=f"{name}.txt", data=name) for name in "ab"]
     assert [info.metadata for info in sandbox.files.write_files(files, metadata={"Set": "1"})] == [
