@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from enum import StrEnum
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 import typer
 
 from sandlot.cli.failures import fail
+
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?")
 
 
 class Clients(StrEnum):
@@ -23,6 +26,12 @@ def add_to(app: typer.Typer) -> None:
 
 def print_environment(
     clients: Annotated[Clients, typer.Argument(metavar="CLIENTS", help="Whose clients: e2b.")],
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DOMAIN", help="By the server's own domain and HTTPS, with :PORT where it is not 443."
+        ),
+    ] = None,
 ) -> None:
     """Print what leads others' clients here: eval "$(sandlot env e2b)"."""
     from sandlot.sdk._config import resolve
@@ -30,14 +39,23 @@ def print_environment(
     endpoint = resolve()
     if endpoint.api_key is None:
         fail(f"there is no key for {endpoint.url}; set SANDLOT_API_KEY")
-    for name, value in {Clients.E2B: _e2b}[clients](endpoint.url, endpoint.api_key).items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+    if domain is not None and not _DOMAIN.fullmatch(domain):
+        raise typer.BadParameter(
+            f"{domain!r} is no domain; give one such as box.example.com, without https://"
+        )
+    for name, value in {Clients.E2B: _e2b}[clients](endpoint.url, endpoint.api_key, domain).items():
+        typer.echo(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
 
 
-def _e2b(url: str, key: str) -> dict[str, str]:
-    """Its older clients insist on keys that begin with e2b_; the server takes either beginning."""
+def _e2b(url: str, key: str, domain: str | None) -> dict[str, str | None]:
+    """Its older clients insist on keys that begin with e2b_; the server takes either beginning.
+
+    With an address of the API they would not ask the domain.
+    """
+    address = None if domain else url
     return {
-        "E2B_API_URL": url,
-        "E2B_SANDBOX_URL": url,
+        "E2B_API_URL": address,
+        "E2B_SANDBOX_URL": address,
+        **({"E2B_DOMAIN": domain} if domain else {}),
         "E2B_API_KEY": "e2b_" + key.removeprefix("sl_"),
     }
