@@ -39,7 +39,9 @@ class Streams:
         self._stopping = False
         self._last_left = asyncio.Event()
 
-    def __len__(self) -> int:
+    @property
+    def open(self) -> int:
+        """How many."""
         return len(self._stops)
 
     @contextmanager

@@ -33,7 +33,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """The whole server but for its socket. Starts and stops ``backend``, by default the real one."""
     backend = backend or Backend.of(settings)
     streams = Streams()
-    page = MetricsPage(settings, survey=backend.survey, streams=lambda: len(streams))
+    page = MetricsPage(settings, survey=backend.survey, streams=lambda: streams.open)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -246,7 +246,7 @@ async def test_a_server_that_stops_says_so_and_leaves_the_command(
 ) -> None:
     async with exchange(app, "POST", COMMANDS) as wire:
         await begun(wire)
-        assert len(streams) == 1
+        assert streams.open == 1
         streams.stop()
         line = await wire.line()
         assert line is not None
@@ -254,4 +254,4 @@ async def test_a_server_that_stops_says_so_and_leaves_the_command(
         assert await wire.line() is None
         await wire.end()
     assert only_process(engine).closed.is_set()
-    assert len(streams) == 0
+    assert streams.open == 0
