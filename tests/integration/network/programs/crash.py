@@ -22,7 +22,7 @@ async def main():
         print((await pool.claim(NetworkPolicy())).name, flush=True)
     place = sys.argv[3]
     if place == "named":
-        sandlot.network.netns._in_own_thread = die
+        sandlot.network.netns.in_own_thread = die
     elif place == "cabled":
         sandlot.network.links._set_up_host_side = die
     else:

@@ -309,7 +309,6 @@ async def test_a_body_that_never_ends(engine: FakeEngine, service: Service) -> N
         (Conflict("x"), 400, "failed_precondition"),
         (LimitExceeded("x"), 429, "resource_exhausted"),
         (NotEnoughSpace("x"), 429, "resource_exhausted"),
-        (SandboxGone("x"), 503, "unavailable"),
         (Unavailable("x"), 503, "unavailable"),
         (DeadlineExceeded("x"), 504, "deadline_exceeded"),
         (GuestError("x"), 500, "internal"),
@@ -327,6 +326,16 @@ async def test_errors_have_codes(
     *_, end = await stream(app, COUNT, {})
     assert end == (2, {"error": {"code": code, "message": "x"}})
     assert service.closed.is_set()
+
+
+async def test_a_sandbox_that_has_ended_is_not_found(app: ASGIApp, service: Service) -> None:
+    """By the status and the words that clients know it by; once a stream has begun, in its last message."""
+    service.failure = SandboxGone("x")
+    answer = await echo(app, {})
+    assert answer.status_code == 502
+    assert "was not found" in answer.json()["message"]
+    *_, end = await stream(app, COUNT, {})
+    assert end == (2, {"error": {"code": "unavailable", "message": "x"}})
 
 
 async def test_a_bug_is_told_of_without_its_words(app: ASGIApp, service: Service) -> None:
