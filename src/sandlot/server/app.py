@@ -68,8 +68,8 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         token_headers=("x-sandlot-token", "e2b-traffic-access-token"),
     )
     door = _e2b_door(settings, backend, streams, ingress)
-    ingress.services |= e2b.services(door)
-    app.add_middleware(e2b.Addressing, door=door, services=e2b.services(door))
+    ingress.services |= (services := e2b.services(door))
+    app.add_middleware(e2b.Addressing, door=door, services=services)
     app.add_middleware(ingress.before)  # before all doors: at a port's own address nothing is the server's
     # The last one added is the outermost.
     app.add_middleware(RequestContext, access_log=settings.access_log, requests=page.requests)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandlot.server import files
 from sandlot.store import KeyStore
 
 FIRST_KEY_NAME = "first key"
@@ -74,11 +74,5 @@ def _read(path: Path) -> _Entry | None:
 
 def _write(path: Path, url: str, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=".credentials-")  # made with mode 0600
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"url = {json.dumps(url)}\napi_key = {json.dumps(key)}\n")
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise
+    content = f"url = {json.dumps(url)}\napi_key = {json.dumps(key)}\n"
+    files.replace(path, content.encode(), mode=0o600)

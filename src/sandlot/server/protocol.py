@@ -9,7 +9,8 @@ from typing import Any, ClassVar, NoReturn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandlot.doors.encoding import to_json
-from sandlot.doors.native.errors import RETRY_AFTER_S, ErrorBody, ErrorDetail
+from sandlot.doors.errors import RETRY_AFTER_S
+from sandlot.doors.native.errors import ErrorBody, ErrorDetail
 from sandlot.server.connections import Connections
 
 

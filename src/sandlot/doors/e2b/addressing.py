@@ -44,13 +44,13 @@ class Addressing:
         if _asks_leave(scope, headers):
             await self._services[ENVD_PORT](scope, receive, send)
         elif _is_control(scope) and (sandbox_id is None or _names_agent(headers)):
-            await self._control(scope, *read_out(receive, send))
+            await self._control(scope, receive, send)
         elif sandbox_id is not None:
             await self._serve(sandbox_id, scope, receive, send)
         elif scope["type"] == "http" and "x-access-token" in headers and _AGENT.match(scope["path"]):
             await self._held(headers["x-access-token"], scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/files":
-            await self._signed(scope, *read_out(receive, send))
+            await self._signed(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -58,16 +58,13 @@ class Addressing:
         port = Headers(scope=scope).get("e2b-sandbox-port", str(ENVD_PORT))
         if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
             error = InvalidArgument(f"e2b-sandbox-port: a port is 1 to 65535, not {port[:20]!r}")
-            await response_for(error)(scope, receive, send)
+            await _refuse(error, scope, receive, send)
             return
         await self._to(Address(int(port), sandbox_id), scope, receive, send)
 
     async def _to(self, address: Address, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["ingress"] = address
-        if (service := self._services.get(address.port)) is None:
-            await self._door.elsewhere(scope, receive, send)
-        else:
-            await service(scope, *read_out(receive, send))
+        await self._services.get(address.port, self._door.elsewhere)(scope, receive, send)
 
     async def _held(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Older clients that connected to a sandbox say nothing of it but its token."""
@@ -77,7 +74,7 @@ class Addressing:
             if live is None:
                 raise SandboxNotFound("with this access token")
         except SandlotError as error:
-            await response_for(error)(scope, receive, send)
+            await _refuse(error, scope, receive, send)
         else:
             await self._to(Address(ENVD_PORT, live.id), scope, receive, send)
 
@@ -89,7 +86,7 @@ class Addressing:
         try:
             signer = self._signer(scope)
         except SandlotError as error:
-            await response_for(error)(scope, receive, send)
+            await _refuse(error, scope, receive, send)
         else:
             await self._to(Address(ENVD_PORT, signer), scope, receive, send)
 
@@ -108,6 +105,10 @@ class Addressing:
                 " expiration are not those that were signed"
             )
         return signer
+
+
+async def _refuse(error: SandlotError, scope: Scope, receive: Receive, send: Send) -> None:
+    await response_for(error)(scope, *read_out(receive, send))
 
 
 def _asks_leave(scope: Scope, headers: Headers) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from starlette.responses import Response
 
 from sandlot.core.idempotency import KeyReused
 from sandlot.doors.encoding import Json
+from sandlot.doors.errors import mapped, retry_after
 from sandlot.errors import (
     Conflict,
     DeadlineExceeded,
@@ -66,19 +66,18 @@ STATUS: Final[Mapping[type[SandlotError], int]] = {
     DeadlineExceeded: 504,
     NotEnoughSpace: 507,
 }
-RETRY_AFTER_S: Final = 1
 
 
 def status_of(error: SandlotError) -> int:
     """The HTTP status of an error; 500 for a class that nobody has mapped."""
-    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
+    return mapped(error, STATUS, 500)
 
 
 def response_for(error: SandlotError) -> Response:
     status = status_of(error)
     headers = {}
     if status in (429, 503):
-        headers["retry-after"] = str(math.ceil(error.details.get("retry_after_s", RETRY_AFTER_S)))
+        headers["retry-after"] = retry_after(error)
     if isinstance(error, NotYet):
         headers["should-retry"] = "false"
     body: dict[str, Any] = {"code": status, "message": error.message}

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandlot.doors.bodies import read_out
 from sandlot.doors.e2b import code, control, envd
 from sandlot.doors.e2b.door import CODE_PORT, ENVD_PORT, Door
 from sandlot.doors.e2b.errors import internal_response, on_http_error, on_sandlot_error
@@ -55,6 +56,7 @@ class _Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
+        receive, send = read_out(receive, send)
         begun = False
 
         async def noted(message: Message) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from sandlot.doors.encoding import Json
+from sandlot.doors.errors import RETRY_AFTER_S, mapped
 from sandlot.doors.ingress.hosts import Address
 from sandlot.errors import (
     Conflict,
@@ -19,8 +20,6 @@ from sandlot.errors import (
     Unauthenticated,
     Unavailable,
 )
-
-RETRY_AFTER_S: Final = 1
 
 
 class PortClosed(SandlotError):
@@ -50,7 +49,7 @@ def refusal(error: SandlotError, address: Address) -> Response:
     """The shape, and the words ``port is not open`` and ``was not found``, are those that clients of E2B
     look for; whatever else keeps a port from being reached is a 502 too.
     """
-    status = next((_STATUS[cls] for cls in type(error).__mro__ if cls in _STATUS), 502)
+    status = mapped(error, _STATUS, 502)
     body = {
         "code": status,
         "message": _message(error, address),

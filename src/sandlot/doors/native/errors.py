@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import http
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from sandlot.doors.encoding import Json
+from sandlot.doors.errors import mapped, retry_after
 from sandlot.errors import (
     Conflict,
     DeadlineExceeded,
@@ -60,7 +60,6 @@ _HTTP_CODES: Final[Mapping[int, str]] = {
     413: "too_large",
 }
 
-RETRY_AFTER_S: Final = 1
 _SHOWN_PROBLEMS: Final = 5
 
 
@@ -76,7 +75,7 @@ class ErrorBody(msgspec.Struct):
 
 def status_of(error: SandlotError) -> int:
     """The HTTP status of an error; 500 for a class that nobody has mapped."""
-    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
+    return mapped(error, STATUS, 500)
 
 
 def body_of(error: SandlotError) -> ErrorBody:
@@ -87,8 +86,7 @@ def response_for(error: SandlotError) -> Response:
     status = status_of(error)
     headers = {}
     if status in (429, 503):
-        # Whole seconds, by the header's own rules: the details have the fraction.
-        headers["retry-after"] = str(math.ceil(error.details.get("retry_after_s", RETRY_AFTER_S)))
+        headers["retry-after"] = retry_after(error)
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     return _response(body_of(error), status, headers)

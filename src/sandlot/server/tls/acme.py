@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from sandlot.errors import InvalidArgument
-from sandlot.server.tls.files import read
+from sandlot.server.files import read
 from sandlot.server.tls.identity import Identity
 from sandlot.server.tls.sources import Own
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandlot.errors import InvalidArgument
-from sandlot.server.tls.files import read, replace
+from sandlot.server.files import read, replace
 from sandlot.server.tls.identity import RENEW_BEFORE, Identity
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)

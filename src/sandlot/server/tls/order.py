@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from josepy.jwk import JWKRSA
 
 from sandlot import __version__
-from sandlot.server.tls.files import read, replace
+from sandlot.server.files import read, replace
 from sandlot.server.tls.identity import Identity
 
 HOOK_S: Final = 300

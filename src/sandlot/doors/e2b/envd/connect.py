@@ -28,6 +28,7 @@ from sandlot.doors.bodies import bounded
 from sandlot.doors.e2b.door import door_of, sandbox_of, user_of
 from sandlot.doors.e2b.errors import SandboxNotFound, response_for
 from sandlot.doors.encoding import to_json
+from sandlot.doors.errors import mapped
 from sandlot.doors.streaming import Stream
 from sandlot.errors import (
     Conflict,
@@ -397,6 +398,6 @@ def _described(error: Exception) -> dict[str, str]:
     if isinstance(error, RpcError):
         return {"code": error.code, "message": error.message}
     if isinstance(error, SandlotError):
-        code = next((_CODES[cls] for cls in type(error).__mro__ if cls in _CODES), Code.INTERNAL)
+        code = mapped(error, _CODES, Code.INTERNAL)
         return {"code": code, "message": error.message}
     return {"code": Code.INTERNAL, "message": HTTPStatus(500).phrase}

@@ -35,6 +35,8 @@ async def keep(live: LiveSandbox, path: str, metadata: Mapping[str, str]) -> Non
 
 async def with_metadata(live: LiveSandbox, entries: Sequence[Entry]) -> None:
     """Each entry gets what its file has."""
+    if not entries:
+        return
     found = await live.node.file_attributes([entry.path for entry in entries], _ATTRIBUTE)
     for entry in entries:
         entry.metadata = found.get(entry.path, {})

@@ -1,4 +1,4 @@
-"""Files of certificates: whole or not at all, and never readable for a moment by those who must not."""
+"""Files of the server's own: whole or not at all, and never readable for a moment by those who must not."""
 
 from __future__ import annotations
 
