@@ -60,7 +60,7 @@ class GvisorDriver:
             *("/bin/sh", "-ec", f'{offer}; {join}; exec "$@"', "sh", str(self._runtime)),
             *("--root", f"{bundle}/state", "--log", f"{bundle}/runsc.log"),
             *("--platform", self._platform, "--network", "sandbox", "--ignore-cgroups"),
-            *("--overlay2", "none", "--file-access", "shared"),
+            *("--overlay2", "none", "--file-access", "shared", "--net-disconnect-ok"),
             *("run", "--detach", "--bundle", bundle, "--pid-file", f"{bundle}/pid", launch.id),
         ]
 
