@@ -158,6 +158,13 @@ def _drafted(request: CreateSandbox, settled: Settled, template: Template, tenan
         secured=request.secured,
         idempotency_key=request.idempotency_key,
         idempotency_digest=digest_of(request) if request.idempotency_key else None,
+        timeout_s=request.timeout_s,
+        on_timeout=request.on_timeout,
+        pause_memory=request.pause_memory,
+        pause_idle_s=request.pause_idle_s,
+        auto_resume=request.auto_resume,
+        keep_paused_s=request.keep_paused_s,
+        hooks=request.hooks,
     )
 
 

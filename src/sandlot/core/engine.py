@@ -12,6 +12,7 @@ from sandlot.core.admission import Admission
 from sandlot.core.adoption import Adoption
 from sandlot.core.census import Census, count
 from sandlot.core.creation import Creation, amounts_of, deadline_after
+from sandlot.core.forks import Forks
 from sandlot.core.headcount import EXPIRED
 from sandlot.core.history import Sample
 from sandlot.core.idempotency import Repeats
@@ -20,8 +21,21 @@ from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.limits import Limits, check_timeout
 from sandlot.core.live import LiveSandbox
 from sandlot.core.metering import Meter
-from sandlot.core.model import CreateSandbox, Event, ListQuery, Metrics, Page, Sandbox, TenantStatus
+from sandlot.core.model import (
+    CreateSandbox,
+    CreateSnapshot,
+    Event,
+    Fork,
+    ListQuery,
+    Metrics,
+    Page,
+    Sandbox,
+    Snapshot,
+    TenantStatus,
+)
+from sandlot.core.pausing import Pausing
 from sandlot.core.roster import Roster
+from sandlot.core.snapshots import Snapshots
 from sandlot.core.survey import Survey
 from sandlot.core.tasks import Tasks
 from sandlot.core.tenancy import TenantEngine
@@ -70,6 +84,9 @@ class Engine:
             tasks=self._tasks,
         )
         self._repeats = Repeats(self._ledger, self._tasks)
+        self._pausing = Pausing()
+        self._snapshots = Snapshots()
+        self._forks = Forks()
         self._kills: dict[str, asyncio.Task[bool]] = {}
         self._accepting = False
 
@@ -197,6 +214,66 @@ class Engine:
         if deadline is None or deadline >= datetime.now(UTC) + timedelta(seconds=timeout_s):
             return live.sandbox
         return await self.set_timeout(id, timeout_s)
+
+    async def pause(self, id: str, *, memory: bool = True) -> Sandbox:
+        """Nothing of it runs any more; without ``memory`` its files alone are kept, and it starts anew.
+
+        Raises NotFound, SandboxGone, Conflict (it is paused, or its tier cannot keep memory), Unavailable,
+        NotEnoughSpace.
+        """
+        return await self._pausing.pause(id, memory=memory)
+
+    async def resume(self, id: str, timeout_s: float | None = None) -> Sandbox:
+        """It runs; ``timeout_s`` is its new timeout, None for the one that it was made with. One that runs is
+        only given the timeout, and one with a later deadline keeps that.
+
+        Raises NotFound, SandboxGone, LimitExceeded, Unavailable, Conflict (what was kept cannot be read).
+        """
+        return await self._pausing.resume(id, timeout_s)
+
+    async def snapshot(self, id: str, request: CreateSnapshot) -> Snapshot:
+        """It goes on; the snapshot is whole when this returns, and there is none where it raises.
+
+        Raises NotFound, SandboxGone, InvalidArgument, Conflict (the name is taken; its tier cannot keep
+        memory), NotEnoughSpace, Unavailable.
+        """
+        return await self._snapshots.create(id, request)
+
+    async def get_snapshot(self, tenant: Tenant, id_or_name: str) -> Snapshot:
+        """Raises NotFound."""
+        return await self._snapshots.get(tenant, id_or_name)
+
+    async def snapshots(
+        self,
+        tenant: Tenant,
+        *,
+        sandbox_id: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Snapshot]:
+        """Newest first. Raises InvalidArgument for a bad limit or cursor."""
+        return await self._snapshots.list(tenant, sandbox_id=sandbox_id, limit=limit, cursor=cursor)
+
+    async def delete_snapshot(self, tenant: Tenant, id_or_name: str) -> bool:
+        """False where there is none. Sandboxes that were made from it go on."""
+        return await self._snapshots.delete(tenant, id_or_name)
+
+    async def roll_back(self, id: str, tenant: Tenant, snapshot: str) -> Sandbox:
+        """It is as it was in that snapshot, one of its own, under its id. On failure it stays as it is.
+
+        Raises NotFound, SandboxGone, Conflict, Unavailable, NotEnoughSpace.
+        """
+        return await self._snapshots.roll_back(id, tenant, snapshot)
+
+    async def fork(
+        self, id: str, tenant: Tenant, *, count: int = 1, timeout_s: float | None = 300.0
+    ) -> Sequence[Fork]:
+        """So many new sandboxes as this one is now; it goes on. One that fails does not keep the others.
+
+        Raises NotFound, SandboxGone, InvalidArgument (count), Conflict (its tier cannot keep memory),
+        LimitExceeded where there is no room for any.
+        """
+        return await self._forks.fork(id, tenant, count=count, timeout_s=timeout_s)
 
     async def live(self, id: str) -> LiveSandbox:
         """The running sandbox. Raises NotFound, SandboxGone (state and reason), Conflict, Unavailable."""

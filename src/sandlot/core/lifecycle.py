@@ -13,6 +13,9 @@ from enum import StrEnum
 class State(StrEnum):
     CREATING = "creating"
     RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    RESUMING = "resuming"
     KILLING = "killing"
     KILLED = "killed"
     FAILED = "failed"
@@ -27,6 +30,13 @@ class EventKind(StrEnum):
 
     CREATED = "created"
     STARTED = "started"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    PAUSE_FAILED = "pause_failed"
+    RESUMING = "resuming"
+    ROLLING_BACK = "rolling_back"
+    RESUMED = "resumed"
+    RESUME_FAILED = "resume_failed"
     KILLING = "killing"
     KILLED = "killed"
     FAILED = "failed"
@@ -36,6 +46,10 @@ class EventKind(StrEnum):
     OOM = "oom"
     DEGRADED = "degraded"
     LEFTOVER = "leftover"
+    DEEPENED = "deepened"
+    SNAPSHOT = "snapshot"
+    FORKED = "forked"
+    HOOK = "hook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,34 @@ STEPS: tuple[Step, ...] = (
         "its runtime or its agent ended by itself, or was not found after a restart",
     ),
     Step(State.RUNNING, State.FAILED, EventKind.FAILED, "it had just started when its creation was cut off"),
+    Step(State.RUNNING, State.PAUSING, EventKind.PAUSING, "its memory goes to disk, or its files alone stay"),
+    Step(State.RUNNING, State.PAUSED, EventKind.PAUSED, "a request, its timeout, its idleness: it is frozen"),
+    Step(State.PAUSING, State.PAUSED, EventKind.PAUSED, "all of it is on disk"),
+    Step(State.PAUSING, State.RUNNING, EventKind.PAUSE_FAILED, "it could not be saved and goes on as it was"),
+    Step(State.PAUSED, State.RUNNING, EventKind.RESUMED, "it was frozen, and goes on"),
+    Step(State.PAUSED, State.RESUMING, EventKind.RESUMING, "it is read from disk"),
+    Step(State.RUNNING, State.RESUMING, EventKind.ROLLING_BACK, "it goes back to one of its snapshots"),
+    Step(State.PAUSED, State.RESUMING, EventKind.ROLLING_BACK, "it goes back to one of its snapshots"),
+    Step(State.RESUMING, State.RUNNING, EventKind.RESUMED, "its agent answers again"),
+    Step(
+        State.RESUMING,
+        State.PAUSED,
+        EventKind.RESUME_FAILED,
+        "it could not be started; what was kept is whole",
+    ),
+    *(
+        Step(state, State.KILLING, EventKind.KILLING, "a request, or the time that it is kept is over")
+        for state in (State.PAUSING, State.PAUSED, State.RESUMING)
+    ),
+    *(
+        Step(
+            state,
+            State.FAILED,
+            EventKind.DIED,
+            "what ran of it has ended, or what was kept is lost",
+        )
+        for state in (State.PAUSING, State.PAUSED, State.RESUMING)
+    ),
     Step(State.KILLING, State.KILLED, EventKind.KILLED, "nothing of it runs any more"),
 )
 
@@ -79,6 +121,10 @@ NOTES: Mapping[EventKind, str] = {
     EventKind.TIMEOUT: "a request set its deadline anew",
     EventKind.OOM: "something inside was ended for want of memory or of processes",
     EventKind.DEGRADED: "it goes on, but something of it was lost, is missing or was mended",
+    EventKind.DEEPENED: "it was paused, frozen in memory, and is on disk now",
+    EventKind.SNAPSHOT: "a snapshot of it was made; it went on",
+    EventKind.FORKED: "others were made from it as it was; it went on",
+    EventKind.HOOK: "a command that was to run when it starts or resumes did not succeed",
     EventKind.LEFTOVER: "it has ended, but not all of it could be removed yet; it is tried again",
 }
 """What may happen to a sandbox without a change of its state."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from sandlot.core.lifecycle import EventKind, State
-from sandlot.core.model import GuestConfig, Sandbox
+from sandlot.core.model import GuestConfig, Hooks, Sandbox
 from sandlot.core.records import event_row, from_row
 from sandlot.node import Tier
 from sandlot.store import Row, SandboxStore
@@ -67,6 +67,8 @@ def _readable(raw: Row) -> Row:
     values: Row = {name: _object(raw[name]) for name in ("env", "metadata")}
     guest = _object(raw["guest"])
     values["guest"] = guest if guest.keys() == _NOBODY.keys() else _NOBODY
+    hooks = _object(raw["hooks"])
+    values["hooks"] = hooks if hooks.keys() <= asdict(Hooks()).keys() else {}
     values["isolation"] = raw["isolation"] if raw["isolation"] in set(Tier) else Tier.GVISOR
     for name in ("created_at", "started_at", "deadline", "ended_at"):
         if not isinstance(raw[name], int | None):

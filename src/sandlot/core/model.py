@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from sandlot.core.lifecycle import LIVE, State
+from sandlot.errors import SandlotError
 from sandlot.node import Tier
 from sandlot.store import Quotas
 
@@ -15,6 +16,25 @@ T = TypeVar("T")
 
 Ingress = Literal["public", "token", "off"]
 """Who reaches the web ports: whoever knows their host names, who shows the sandbox's token, nobody."""
+
+OnTimeout = Literal["kill", "pause"]
+"""What becomes of a sandbox whose time is up."""
+
+Depth = Literal["frozen", "disk", "files"]
+"""How a paused sandbox is kept: in memory, on disk with its memory, on disk without (it starts anew)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Lines for the sandbox's shell, run as its user.
+
+    ``on_create`` runs once, and ``on_resume`` each time that it comes back: from a pause, as a fork, from a
+    snapshot. ``ready`` is tried until it exits with 0; only then does the creation return.
+    """
+
+    on_create: str | None = None
+    on_resume: str | None = None
+    ready: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,73 @@ class Sandbox:
     idempotency_key: str | None = None
     idempotency_digest: str | None = None
     """Of the request that came with the key."""
+    timeout_s: float | None = None
+    """As last asked for: what it gets again when a request wakes it."""
+    on_timeout: OnTimeout = "kill"
+    pause_memory: bool = True
+    """Whether a pause that comes by itself keeps memory and processes, or files alone."""
+    pause_idle_s: float | None = None
+    """Paused after it had nothing to run for so long; None for never."""
+    auto_resume: bool = True
+    """Whether any request wakes it; otherwise only ``resume`` does."""
+    keep_paused_s: float | None = None
+    """How long it is kept once it is paused; None for no limit."""
+    paused_at: datetime | None = None
+    depth: Depth | None = None
+    """While it is paused."""
+    generation: int = 0
+    """How often it came back: as a fork, from a snapshot, from disk."""
+    snapshot_id: str | None = None
+    """Of the snapshot that it was made from, or last went back to."""
+    parent_id: str | None = None
+    """Of the sandbox that it was forked from."""
+    hooks: Hooks = Hooks()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A sandbox as it was at one moment. ``memory``: with its processes, or its files alone."""
+
+    id: str
+    tenant: str
+    name: str | None
+    """Unique among its tenant's."""
+    sandbox_id: str
+    memory: bool
+    created_at: datetime
+    expires_at: datetime | None
+    size_bytes: int
+    """Of memory and files as they are."""
+    stored_bytes: int
+    """What it has added to the disk: what it shares with others is not counted again."""
+    template: str
+    template_id: str
+    isolation: Tier
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+    pids: int
+    internet: bool
+    env: Mapping[str, str]
+    guest: GuestConfig
+    hooks: Hooks = Hooks()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSnapshot:
+    """``memory`` None: where the tier can. ``expires_s`` None: kept until it is deleted."""
+
+    name: str | None = None
+    memory: bool | None = None
+    expires_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """One child of a fork: the sandbox, or why there is none."""
+
+    sandbox: Sandbox | None
+    error: SandlotError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +162,14 @@ class CreateSandbox:
     ingress: Ingress = "public"
     secured: bool = True
     idempotency_key: str | None = None
+    snapshot: str | None = None
+    """Id or name; what the snapshot decides (template, tier, memory, disk, processes) must not be given."""
+    on_timeout: OnTimeout = "kill"
+    pause_memory: bool = True
+    pause_idle_s: float | None = None
+    auto_resume: bool = True
+    keep_paused_s: float | None = None
+    hooks: Hooks = Hooks()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandlot.core.lifecycle import EventKind, State
-from sandlot.core.model import Event, GuestConfig, Sandbox
+from sandlot.core.model import Event, GuestConfig, Hooks, Sandbox
 from sandlot.node import Tier
 from sandlot.store import Row
 
@@ -21,6 +21,7 @@ def from_row(row: Row) -> Sandbox:
         "isolation": Tier(row["isolation"]),
         "state": State(row["state"]),
         "guest": GuestConfig(**row["guest"]),
+        "hooks": Hooks(**row["hooks"]),
     }
     return Sandbox(**(row | typed))
 

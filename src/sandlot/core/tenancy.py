@@ -10,7 +10,18 @@ from sandlot.core.history import Sample
 from sandlot.core.ledger import unknown
 from sandlot.core.limits import Limits
 from sandlot.core.live import LiveSandbox
-from sandlot.core.model import CreateSandbox, Event, ListQuery, Metrics, Page, Sandbox, TenantStatus
+from sandlot.core.model import (
+    CreateSandbox,
+    CreateSnapshot,
+    Event,
+    Fork,
+    ListQuery,
+    Metrics,
+    Page,
+    Sandbox,
+    Snapshot,
+    TenantStatus,
+)
 from sandlot.errors import NotFound, SandlotError
 from sandlot.images import TemplateInfo
 from sandlot.node import HostReport
@@ -63,6 +74,37 @@ class TenantEngine:
     async def extend(self, id: str, timeout_s: float) -> Sandbox:
         await self.get(id)
         return await self._engine.extend(id, timeout_s)
+
+    async def pause(self, id: str, *, memory: bool = True) -> Sandbox:
+        await self.get(id)
+        return await self._engine.pause(id, memory=memory)
+
+    async def resume(self, id: str, timeout_s: float | None = None) -> Sandbox:
+        await self.get(id)
+        return await self._engine.resume(id, timeout_s)
+
+    async def snapshot(self, id: str, request: CreateSnapshot) -> Snapshot:
+        await self.get(id)
+        return await self._engine.snapshot(id, request)
+
+    async def get_snapshot(self, id_or_name: str) -> Snapshot:
+        return await self._engine.get_snapshot(self._tenant, id_or_name)
+
+    async def snapshots(
+        self, *, sandbox_id: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[Snapshot]:
+        return await self._engine.snapshots(self._tenant, sandbox_id=sandbox_id, limit=limit, cursor=cursor)
+
+    async def delete_snapshot(self, id_or_name: str) -> bool:
+        return await self._engine.delete_snapshot(self._tenant, id_or_name)
+
+    async def roll_back(self, id: str, snapshot: str) -> Sandbox:
+        await self.get(id)
+        return await self._engine.roll_back(id, self._tenant, snapshot)
+
+    async def fork(self, id: str, *, count: int = 1, timeout_s: float | None = 300.0) -> Sequence[Fork]:
+        await self.get(id)
+        return await self._engine.fork(id, self._tenant, count=count, timeout_s=timeout_s)
 
     async def live(self, id: str) -> LiveSandbox:
         await self.get(id)

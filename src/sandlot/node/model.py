@@ -86,6 +86,30 @@ class Stats:
     processes: int
 
 
+class Presence(StrEnum):
+    """What there is of a sandbox after a restart of the server, or of the machine."""
+
+    RUNNING = "running"
+    FROZEN = "frozen"
+    """It was paused, and its processes are there."""
+    SUSPENDED = "suspended"
+    """All of it is on disk, and nothing of it runs."""
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class SnapshotFacts:
+    """``size_bytes`` is what a restored sandbox has; ``stored_bytes`` what the snapshot added to the disk.
+
+    ``downtime_s`` is how long the original stood still.
+    """
+
+    memory: bool
+    size_bytes: int
+    stored_bytes: int
+    downtime_s: float
+
+
 @dataclass(frozen=True)
 class OomEvent:
     """A sandbox reached its memory limit and something inside was ended for it."""

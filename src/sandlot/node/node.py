@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,17 @@ from sandlot.node.drivers.base import Driver, Launch
 from sandlot.node.failures import plainly
 from sandlot.node.fairness import Fairness
 from sandlot.node.host import agent_binary, driver_for, probe_host
-from sandlot.node.model import Finding, HostReport, Leftover, NodeSettings, Remains, SandboxSpec, Tier
+from sandlot.node.model import (
+    Finding,
+    HostReport,
+    Leftover,
+    NodeSettings,
+    Presence,
+    Remains,
+    SandboxSpec,
+    SnapshotFacts,
+    Tier,
+)
 from sandlot.node.processes import end, is_alive, reap
 from sandlot.node.records import Record, Records, changed
 from sandlot.node.sandbox import NodeSandbox, Parts, connect
@@ -199,6 +209,72 @@ class Node:
         Raises Unavailable when the kernel does not let its processes end.
         """
         await asyncio.shield(self._destroy(id, "it was destroyed"))
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def presence(self, id: str) -> Presence:
+        """What there is of a sandbox, for the first look after a restart; a damaged one is gone."""
+        raise NotImplementedError
+
+    async def pause(self, id: str) -> None:
+        """Freeze it; its calls end with Unavailable, and until ``resume`` nothing wakes it. Idempotent.
+
+        Raises NotFound, Unavailable where this host cannot freeze.
+        """
+        raise NotImplementedError
+
+    async def suspend(self, id: str, *, memory: bool) -> None:
+        """Put all of it on disk, whether it runs or is frozen, and end what runs: from then on it is
+        ``SUSPENDED``, through a crash of the machine, too. On failure it is as it was.
+
+        Raises NotFound, Conflict (its tier cannot keep memory), NotEnoughSpace, Unavailable.
+        """
+        raise NotImplementedError
+
+    async def resume(self, id: str, spec: SandboxSpec) -> NodeSandbox:
+        """Frozen or suspended: its agent answers again. Its layers are those of before, not ``spec``'s.
+
+        One that was suspended is so still where this raises: NotFound, Conflict (what was kept is damaged, or
+        of another version of the runtime), NotEnoughSpace, Unavailable, DeadlineExceeded.
+        """
+        raise NotImplementedError
+
+    async def snapshot(self, id: str, snapshot_id: str, *, memory: bool) -> SnapshotFacts:
+        """Keep it as it is now, running, frozen or suspended; afterwards it is as before. Whole and on disk
+        when this returns; where it raises nothing is left of it.
+
+        Raises NotFound, Conflict (its tier cannot keep memory; the id is taken), NotEnoughSpace, Unavailable.
+        """
+        raise NotImplementedError
+
+    async def restore(self, spec: SandboxSpec, snapshot_id: str, *, memory: bool) -> NodeSandbox:
+        """As ``create``, from a snapshot; without ``memory`` from its files alone. ``spec.rootfs`` is of no
+        account. Raises as ``create`` and ``resume`` do.
+        """
+        raise NotImplementedError
+
+    async def fork(self, id: str, specs: Sequence[SandboxSpec]) -> list[NodeSandbox | SandlotError]:
+        """One sandbox for each spec, as this one is now; it goes on. In the order of ``specs``.
+
+        Raises NotFound, Conflict, NotEnoughSpace, Unavailable where none could be made.
+        """
+        raise NotImplementedError
+
+    async def roll_back(self, id: str, spec: SandboxSpec, snapshot_id: str) -> NodeSandbox:
+        """The same sandbox as it was in that snapshot. Where it raises it is as it was; as ``restore``."""
+        raise NotImplementedError
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """Idempotent. What others share with it stays."""
+        raise NotImplementedError
+
+    async def sweep_snapshots(self, keep: set[str]) -> list[Leftover]:
+        """Remove every snapshot that is not in ``keep``, and what half-made ones left."""
+        raise NotImplementedError
+
+    def layers(self) -> set[Path]:
+        """Layers of templates that suspended sandboxes and snapshots stand on. Blocks."""
+        raise NotImplementedError
 
     async def sweep(self, keep: set[str]) -> list[Leftover]:
         """Remove what belongs to no sandbox in ``keep`` and to none of this run. Call it once adoption is
