@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from sandlot.core.admission import Admission
-from sandlot.core.idempotency import digest_of
-from sandlot.core.ids import new_sandbox_id
+from sandlot.core.drafting import amounts_of, deadline_after, drafted, spec_of
 from sandlot.core.ledger import Ledger
-from sandlot.core.lifecycle import EventKind, State
-from sandlot.core.limits import Limits, Settled, settle
+from sandlot.core.lifecycle import EventKind
+from sandlot.core.limits import Limits, settle
 from sandlot.core.live import LiveSandbox
-from sandlot.core.model import CreateSandbox, GuestConfig, Sandbox
-from sandlot.core.quotas import Amounts
+from sandlot.core.model import CreateSandbox, Sandbox
 from sandlot.core.roster import Roster
 from sandlot.core.tasks import Tasks
 from sandlot.errors import DeadlineExceeded, SandboxGone, SandlotError
 from sandlot.images import Template, Templates
-from sandlot.network import NetworkPolicy
-from sandlot.node import Node, RootFs, SandboxSpec
+from sandlot.node import Node
 from sandlot.store import Tenant
 from sandlot.tally import Durations
 
@@ -64,7 +60,7 @@ class Creation:
         """
         settled = settle(request, self._limits)
         template = await asyncio.to_thread(self._templates.resolve, request.template)
-        sandbox = _drafted(request, settled, template, tenant)
+        sandbox = drafted(request, settled, template, tenant)
         structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
         asked = time.perf_counter()
         await self._admission.enter(sandbox.id, tenant, amounts_of(sandbox))
@@ -101,7 +97,7 @@ class Creation:
     async def _make_admitted(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
         await self._ledger.open(sandbox)
         try:
-            node_sandbox = await self._node.create(_spec(sandbox, template))
+            node_sandbox = await self._node.create(spec_of(sandbox, template))
             started = await self._ledger.started(sandbox, deadline_after(timeout_s))
             if started is None:
                 raise SandboxGone(f"sandbox {sandbox.id} was ended while it was being made")
@@ -116,70 +112,12 @@ class Creation:
         return started
 
 
-def deadline_after(timeout_s: float | None) -> datetime | None:
-    """So many seconds from now; None for never."""
-    return None if timeout_s is None else datetime.now(UTC) + timedelta(seconds=timeout_s)
-
-
-def amounts_of(sandbox: Sandbox) -> Amounts:
-    """What its tenant is charged for it."""
-    return Amounts.of(sandbox.cpus, sandbox.memory_mib, sandbox.disk_mib)
-
-
 async def _warm(live: LiveSandbox) -> None:
     """Start the interpreter while its user still thinks, so that the first line of code need not wait."""
     try:
         await live.interpreter.warm()
     except SandlotError as error:
         _log.info("interpreter not warmed", sandbox=live.id, reason=error.message)
-
-
-def _drafted(request: CreateSandbox, settled: Settled, template: Template, tenant: Tenant) -> Sandbox:
-    config = template.config
-    return Sandbox(
-        id=(id := new_sandbox_id()),
-        tenant=tenant.name,
-        template=template.name,
-        template_id=template.id,
-        isolation=settled.isolation,
-        state=State.CREATING,
-        reason=None,
-        cpus=settled.cpus,
-        memory_mib=settled.memory_mib,
-        disk_mib=settled.disk_mib,
-        pids=settled.pids,
-        internet=request.internet,
-        hostname=request.hostname or id,
-        env=dict(request.env),
-        metadata=dict(request.metadata),
-        guest=GuestConfig(config.user, config.workdir, dict(config.env), dict(config.kernels)),
-        created_at=datetime.now(UTC),
-        ingress=request.ingress,
-        secured=request.secured,
-        idempotency_key=request.idempotency_key,
-        idempotency_digest=digest_of(request) if request.idempotency_key else None,
-        timeout_s=request.timeout_s,
-        on_timeout=request.on_timeout,
-        pause_memory=request.pause_memory,
-        pause_idle_s=request.pause_idle_s,
-        auto_resume=request.auto_resume,
-        keep_paused_s=request.keep_paused_s,
-        hooks=request.hooks,
-    )
-
-
-def _spec(sandbox: Sandbox, template: Template) -> SandboxSpec:
-    return SandboxSpec(
-        id=sandbox.id,
-        rootfs=RootFs(layers=template.layers),
-        tier=sandbox.isolation,
-        cpus=sandbox.cpus,
-        memory_bytes=sandbox.memory_mib * 1024 * 1024,
-        disk_bytes=sandbox.disk_mib * 1024 * 1024,
-        pids=sandbox.pids,
-        network=NetworkPolicy(internet=sandbox.internet),
-        hostname=sandbox.hostname,
-    )
 
 
 def _describe(error: BaseException) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from sandlot.core.admission import Admission
 from sandlot.core.adoption import Adoption
 from sandlot.core.census import Census, count
-from sandlot.core.creation import Creation, amounts_of, deadline_after
+from sandlot.core.creation import Creation
+from sandlot.core.drafting import amounts_of, deadline_after
 from sandlot.core.forks import Forks
 from sandlot.core.headcount import EXPIRED
 from sandlot.core.history import Sample
