@@ -17,12 +17,15 @@ from sandlot.core.lifecycle import State
 from sandlot.core.limits import Limits
 from sandlot.core.model import (
     CreateSandbox,
+    CreateSnapshot,
     Event,
+    Fork,
     GuestConfig,
     ListQuery,
     Metrics,
     Page,
     Sandbox,
+    Snapshot,
     StartCommand,
 )
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone, SandlotError
@@ -57,6 +60,31 @@ def sandbox(id: str = ID, **changes: Any) -> Sandbox:
         created_at=NOW,
         started_at=NOW,
         deadline=NOW + timedelta(seconds=300),
+    )
+    return replace(made, **changes)
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    made = Snapshot(
+        id="sn" + "a" * 20,
+        tenant="default",
+        name=None,
+        sandbox_id=ID,
+        memory=True,
+        created_at=NOW,
+        expires_at=None,
+        size_bytes=2000,
+        stored_bytes=1000,
+        template="base",
+        template_id="base-1",
+        isolation=Tier.GVISOR,
+        cpus=1.0,
+        memory_mib=1024,
+        disk_mib=10240,
+        pids=512,
+        internet=True,
+        env={"SECRET": "of the sandbox"},
+        guest=GuestConfig("user", "/home/user", {}, {}),
     )
     return replace(made, **changes)
 
@@ -367,6 +395,8 @@ class FakeEngine:
         self.stopping = False
         self.last_page = False
         self.killed: list[str] = []
+        self.snapshots_by_name: dict[str, Snapshot] = {}
+        self.forks: list[Fork] = []
         self.stopped = False
 
     @property
@@ -412,6 +442,44 @@ class FakeEngine:
         await self.live(id)
         deadline = None if timeout_s is None else NOW + timedelta(seconds=timeout_s)
         return replace(self.sandboxes[id], deadline=deadline)
+
+    async def pause(self, id: str, *, memory: bool = True) -> Sandbox:
+        self._ask(("pause", id, memory))
+        return replace(
+            self.sandboxes[id], state=State.PAUSED, depth="disk" if memory else "files", paused_at=NOW
+        )
+
+    async def resume(self, id: str, timeout_s: float | None = None) -> Sandbox:
+        self._ask(("resume", id, timeout_s))
+        return replace(self.sandboxes[id], generation=1)
+
+    async def snapshot(self, id: str, request: CreateSnapshot) -> Snapshot:
+        self._ask(("snapshot", id, request))
+        return snapshot(sandbox_id=id, name=request.name)
+
+    async def get_snapshot(self, id_or_name: str) -> Snapshot:
+        self._ask(("get_snapshot", id_or_name))
+        if id_or_name not in self.snapshots_by_name:
+            raise NotFound(f"there is no snapshot {id_or_name!r}")
+        return self.snapshots_by_name[id_or_name]
+
+    async def snapshots(
+        self, *, sandbox_id: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[Snapshot]:
+        self._ask(("snapshots", sandbox_id, limit, cursor))
+        return Page(list(self.snapshots_by_name.values()), None if self.last_page else "next")
+
+    async def delete_snapshot(self, id_or_name: str) -> bool:
+        self._ask(("delete_snapshot", id_or_name))
+        return self.snapshots_by_name.pop(id_or_name, None) is not None
+
+    async def roll_back(self, id: str, snapshot: str) -> Sandbox:
+        self._ask(("roll_back", id, snapshot))
+        return replace(self.sandboxes[id], snapshot_id="sn" + "a" * 20, generation=2)
+
+    async def fork(self, id: str, *, count: int = 1, timeout_s: float | None = 300.0) -> list[Fork]:
+        self._ask(("fork", id, count, timeout_s))
+        return self.forks
 
     async def extend(self, id: str, timeout_s: float) -> Sandbox:
         self._ask(("extend", timeout_s))

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from sandlot.doors.native import archive, code, commands, errors, files, host, sandboxes, tenant, terminal
+from sandlot.doors.native import (
+    archive,
+    code,
+    commands,
+    errors,
+    files,
+    forks,
+    host,
+    pausing,
+    sandboxes,
+    snapshots,
+    tenant,
+    terminal,
+)
 from sandlot.doors.native.door import Door, Ports, identify
 from sandlot.doors.native.openapi import INTRODUCTION, describe
 
@@ -15,5 +28,17 @@ def install(app: FastAPI, door: Door) -> None:
     """Open this door in ``app``: its routes, and its shape for errors."""
     app.state.native = door
     errors.install(app)
-    for room in (sandboxes, commands, code, files, archive, terminal, tenant, host):
+    for room in (
+        sandboxes,
+        pausing,
+        forks,
+        snapshots,
+        commands,
+        code,
+        files,
+        archive,
+        terminal,
+        tenant,
+        host,
+    ):
         app.include_router(room.router)

@@ -62,7 +62,7 @@ async def read_archive(
     return byte_stream(request, _tar_of(tree), media_type=TAR)
 
 
-@router.put("", responses=failures(*IN_SANDBOX, 403, 408, 413, 429, 507), openapi_extra=raw_body(TAR))
+@router.put("", responses=failures(*IN_SANDBOX, 403, 408, 413), openapi_extra=raw_body(TAR))
 async def write_archive(
     request: Request, sandbox_id: SandboxId, path: PathParam = ".", user: UserParam = None
 ) -> ArchiveAnswer:

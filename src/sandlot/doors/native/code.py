@@ -28,7 +28,7 @@ router = routes("/v1/sandboxes/{sandbox_id}", "code")
         "CodeStdout", "CodeStderr", "CodeResult", "CodeError", "Keepalive", "Done", "Failed",
         description="Lines as things happen, `keepalive` every 15 s; the last is `done`, or an API `error`.",
     )
-    | failures(*IN_SANDBOX, 409, 413, 429),
+    | failures(*IN_SANDBOX, 413),
 )  # fmt: skip
 async def run_code(request: Request, sandbox_id: SandboxId, body: CodeBody) -> Response:
     """Run code. Variables, imports and files stay for the next run in the same context."""
@@ -39,7 +39,7 @@ async def run_code(request: Request, sandbox_id: SandboxId, body: CodeBody) -> R
     return event_stream(request, run, _line)
 
 
-@router.post("/contexts", status_code=201, responses=failures(*IN_SANDBOX, 429))
+@router.post("/contexts", status_code=201, responses=failures(*IN_SANDBOX))
 async def create_context(request: Request, sandbox_id: SandboxId, body: ContextBody) -> ContextAnswer:
     """An interpreter of its own, beside the language's common one."""
     live = await engine_of(request).live(sandbox_id)

@@ -100,7 +100,7 @@ async def follow_command(
     "/{command_id}/stdin",
     status_code=204,
     response_model=None,
-    responses=failures(*IN_SANDBOX, 408, 409, 413),
+    responses=failures(*IN_SANDBOX, 408, 413),
     openapi_extra=raw_body("application/octet-stream"),
 )
 async def write_stdin(request: Request, sandbox_id: SandboxId, command_id: CommandId) -> None:
@@ -112,14 +112,14 @@ async def write_stdin(request: Request, sandbox_id: SandboxId, command_id: Comma
             await live.agent.write_stdin(command_id, chunk)
 
 
-@router.post("/{command_id}/stdin/close", status_code=204, responses=failures(*IN_SANDBOX, 409))
+@router.post("/{command_id}/stdin/close", status_code=204, responses=failures(*IN_SANDBOX))
 async def close_stdin(request: Request, sandbox_id: SandboxId, command_id: CommandId) -> None:
     """End the command's input."""
     live = await engine_of(request).live(sandbox_id)
     await live.close_stdin(command_id)
 
 
-@router.post("/{command_id}/signal", status_code=204, responses=failures(*IN_SANDBOX, 409))
+@router.post("/{command_id}/signal", status_code=204, responses=failures(*IN_SANDBOX))
 async def send_signal(
     request: Request, sandbox_id: SandboxId, command_id: CommandId, body: SignalBody
 ) -> None:
@@ -130,7 +130,7 @@ async def send_signal(
     await live.agent.signal(command_id, number, group=body.group)
 
 
-@router.post("/{command_id}/resize", status_code=204, responses=failures(*IN_SANDBOX, 409))
+@router.post("/{command_id}/resize", status_code=204, responses=failures(*IN_SANDBOX))
 async def resize_terminal(
     request: Request, sandbox_id: SandboxId, command_id: CommandId, body: ResizeBody
 ) -> None:

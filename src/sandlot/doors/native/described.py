@@ -16,7 +16,7 @@ _MEANING: Final[Mapping[int, str]] = {
     403: "The user inside the sandbox may not do this.",
     404: "No such thing.",
     408: "The body came too slowly.",
-    409: "Not possible in this state.",
+    409: "Not possible in this state; `sandbox_paused`: it is paused, and only `resume` wakes it.",
     410: "The sandbox has ended; `details` has its state and the reason.",
     413: "The body is too large.",
     422: "This host lacks the isolation tier.",
@@ -28,7 +28,8 @@ _MEANING: Final[Mapping[int, str]] = {
 }
 
 _ALWAYS: Final = (400, 401, 503)
-IN_SANDBOX: Final = (404, 410, 502, 504)
+IN_SANDBOX: Final = (404, 409, 410, 429, 502, 504, 507)
+"""Of what is asked of a sandbox that may have to wake up first."""
 
 
 def failures(*statuses: int) -> Responses:

@@ -69,7 +69,7 @@ async def read_file(
 
 @router.put(
     "",
-    responses=failures(*IN_SANDBOX, 403, 408, 413, 507),
+    responses=failures(*IN_SANDBOX, 403, 408, 413),
     openapi_extra=raw_body(BINARY),
 )
 async def write_file(
@@ -91,7 +91,7 @@ async def write_file(
     return file_answer(info)
 
 
-@router.delete("", status_code=204, responses=failures(*IN_SANDBOX, 403, 409))
+@router.delete("", status_code=204, responses=failures(*IN_SANDBOX, 403))
 async def remove_file(
     request: Request,
     sandbox_id: SandboxId,
@@ -117,7 +117,7 @@ async def stat_file(
     return file_answer(await live.agent.stat(target, user=user, follow=follow))
 
 
-@router.get("/list", responses=failures(*IN_SANDBOX, 403, 429))
+@router.get("/list", responses=failures(*IN_SANDBOX, 403))
 async def list_files(
     request: Request,
     sandbox_id: SandboxId,
@@ -131,7 +131,7 @@ async def list_files(
     return FilesAnswer(files=[file_answer(info) for info in found])
 
 
-@router.post("/mkdir", responses=failures(*IN_SANDBOX, 403, 409, 507))
+@router.post("/mkdir", responses=failures(*IN_SANDBOX, 403))
 async def make_folder(
     request: Request, sandbox_id: SandboxId, body: MkdirBody, user: UserParam = None
 ) -> MadeAnswer:
@@ -143,7 +143,7 @@ async def make_folder(
     return MadeAnswer(made=made)
 
 
-@router.post("/move", responses=failures(*IN_SANDBOX, 403, 409, 507))
+@router.post("/move", responses=failures(*IN_SANDBOX, 403))
 async def move_file(
     request: Request, sandbox_id: SandboxId, body: MoveBody, user: UserParam = None
 ) -> FileAnswer:
@@ -154,7 +154,7 @@ async def move_file(
     return file_answer(await live.agent.move(source, target, overwrite=body.overwrite, user=user))
 
 
-@router.post("/copy", responses=failures(*IN_SANDBOX, 403, 409, 507))
+@router.post("/copy", responses=failures(*IN_SANDBOX, 403))
 async def copy_file(
     request: Request, sandbox_id: SandboxId, body: CopyBody, user: UserParam = None
 ) -> FileAnswer:
@@ -172,7 +172,7 @@ async def copy_file(
         "Watching", "Change", "Keepalive", "Failed",
         description="`watching` once changes are seen, then a line for each, `keepalive` every 15 s.",
     )
-    | failures(*IN_SANDBOX, 403, 429),
+    | failures(*IN_SANDBOX, 403),
 )  # fmt: skip
 async def watch_files(
     request: Request,

@@ -11,9 +11,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sandlot.core.history import Sample
 from sandlot.core.ids import is_sandbox_id
 from sandlot.core.lifecycle import State
-from sandlot.core.model import CreateSandbox, Event, Ingress, Metrics, Sandbox, StartCommand, TenantStatus
+from sandlot.core.model import (
+    CreateSandbox,
+    CreateSnapshot,
+    Depth,
+    Event,
+    Fork,
+    Hooks,
+    Ingress,
+    Metrics,
+    OnTimeout,
+    Sandbox,
+    Snapshot,
+    StartCommand,
+    TenantStatus,
+)
 from sandlot.doors.native.door import Ports
-from sandlot.errors import InvalidArgument
+from sandlot.errors import InvalidArgument, SandlotError
 from sandlot.node import Tier
 
 
@@ -30,6 +44,13 @@ SandboxId = Annotated[
     str,
     AfterValidator(check_sandbox_id),
     Path(description="A sandbox's id, as `POST /v1/sandboxes` gave it.", examples=["sbh4q2mzk7c5xw3nafj6td"]),
+]
+SnapshotName = Annotated[
+    str,
+    Path(
+        description="A snapshot's id, or its name; a `/` in the name may stand as it is.",
+        examples=["after-setup"],
+    ),
 ]
 CommandId = Annotated[int, Path(ge=0, description="A command's id, as its start gave it.")]
 ContextId = Annotated[str, Path(max_length=64, description="A context's id.")]
@@ -54,6 +75,10 @@ class Problem(Answer):
     message: str = Field(description="What was wrong, and what would be right.")
     details: dict[str, Any] | None = None
 
+    @classmethod
+    def of(cls, error: SandlotError) -> Problem:
+        return cls(code=error.code, message=error.message, details=error.details or None)
+
 
 class ErrorAnswer(Answer):
     """Every error of this API looks like this."""
@@ -64,10 +89,36 @@ class ErrorAnswer(Answer):
 # ── sandboxes ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class HooksBody(Request):
+    """Lines for the sandbox's shell, run as its user."""
+
+    on_create: str | None = Field(
+        default=None, description="Run once, when it is made.", examples=["pip install -q rich"]
+    )
+    on_resume: str | None = Field(
+        default=None,
+        description="Run each time that it comes back: from a pause, as a fork, from a snapshot.",
+        examples=["python3 reseed.py"],
+    )
+    ready: str | None = Field(
+        default=None,
+        description="Tried until it exits with 0; the creation answers only then.",
+        examples=["curl -sf localhost:8000"],
+    )
+
+    def to_core(self) -> Hooks:
+        return Hooks(self.on_create, self.on_resume, self.ready)
+
+
 class CreateSandboxBody(Request):
     """What the sandbox should be. Everything has a default; `sandlot doctor` shows what the host can do."""
 
     template: str = Field("base", max_length=128, description="Name of a template, see `GET /v1/templates`.")
+    snapshot: str | None = Field(
+        None,
+        description="A snapshot to start from, by id or name. It decides the template, the tier, memory, disk"
+        " and processes, which must not be given then.",
+    )
     isolation: Tier | None = Field(
         None,
         strict=False,
@@ -80,7 +131,9 @@ class CreateSandboxBody(Request):
     env: dict[str, str] = Field({}, description="Environment of every command.")
     metadata: dict[str, str] = Field({}, description="Yours; lists can be filtered by it.")
     timeout_s: float | None = Field(
-        300.0, description="Seconds until the sandbox is killed, `null` for never. Can be set anew later."
+        300.0,
+        description="Seconds until the sandbox is killed, or paused (`on_timeout`); `null` for never. Can be"
+        " set anew later.",
     )
     internet: bool = Field(
         True, description="Whether it reaches the internet. Never the host or private nets."
@@ -91,9 +144,25 @@ class CreateSandboxBody(Request):
         description="Who reaches its web ports: whoever knows their host names (`public`), who sends the"
         " sandbox's `ingress_token` too (`token`), nobody (`off`).",
     )
+    on_timeout: OnTimeout = Field("kill", description="What becomes of it when its time is up.")
+    pause_memory: bool = Field(
+        True,
+        description="Whether a pause that comes by itself keeps memory and processes, or files alone.",
+    )
+    pause_idle_s: float | None = Field(
+        None, description="Pause it when it had nothing to run for so long; `null` for never.", examples=[600]
+    )
+    auto_resume: bool = Field(
+        True, description="Whether any request wakes it from a pause; otherwise only `resume` does."
+    )
+    keep_paused_s: float | None = Field(
+        None, description="Seconds that it is kept once it is paused; `null` for no limit.", examples=[604800]
+    )
+    hooks: HooksBody = Field(HooksBody(), description="What runs when it is made and when it comes back.")
 
     def to_core(self) -> CreateSandbox:
-        return CreateSandbox(**{name: getattr(self, name) for name in CreateSandboxBody.model_fields})
+        plain = CreateSandboxBody.model_fields.keys() - {"hooks"}
+        return CreateSandbox(**{name: getattr(self, name) for name in plain}, hooks=self.hooks.to_core())
 
 
 class SandboxAnswer(Answer):
@@ -114,8 +183,24 @@ class SandboxAnswer(Answer):
     internet: bool
     created_at: datetime
     started_at: datetime | None
-    deadline: datetime | None = Field(description="When it will be killed; null for never.")
+    deadline: datetime | None = Field(
+        description="When its time is up, and it is killed or paused (`on_timeout`); null for never."
+    )
     ended_at: datetime | None
+    on_timeout: OnTimeout
+    pause_memory: bool
+    pause_idle_s: float | None
+    auto_resume: bool
+    keep_paused_s: float | None
+    paused_at: datetime | None
+    depth: Depth | None = Field(
+        description="How it is kept while it is paused: `frozen` in memory, on `disk` with its memory, or its"
+        " `files` alone; null while it runs."
+    )
+    generation: int = Field(description="How often it came back: as a fork, from a snapshot, from disk.")
+    snapshot_id: str | None = Field(description="The snapshot that it was made from, or last went back to.")
+    parent_id: str | None = Field(description="The sandbox that it was forked from.")
+    hooks: Hooks
     ingress: Ingress
     domain: str = Field(
         description="Port N is at the host name `N-<id>.<domain>`.", examples=["localhost:7263"]
@@ -150,6 +235,109 @@ class KilledAnswer(Answer):
 
 class TimeoutBody(Request):
     timeout_s: float | None = Field(description="Seconds from now; null for no deadline.", examples=[600])
+
+
+class PauseBody(Request):
+    memory: bool = Field(
+        default=True, description="Keep memory and processes; false for the files alone: it starts anew then."
+    )
+
+
+class ResumeBody(Request):
+    timeout_s: float | None = Field(
+        default=None, description="Seconds from now. Default: those that it was made with.", examples=[600]
+    )
+
+
+class ForkBody(Request):
+    count: int = Field(default=1, description="How many to make.", examples=[3])
+    timeout_s: float | None = Field(
+        default=300.0, description="Seconds until each of them is killed or paused; null for never."
+    )
+
+
+class ForkAnswer(Answer):
+    """One child: the sandbox, or why there is none."""
+
+    sandbox: SandboxAnswer | None = None
+    error: Problem | None = None
+
+    @classmethod
+    def of(cls, fork: Fork, ports: Ports) -> ForkAnswer:
+        return cls.model_construct(
+            sandbox=None if fork.sandbox is None else SandboxAnswer.of(fork.sandbox, ports),
+            error=None if fork.error is None else Problem.of(fork.error),
+        )
+
+
+class ForksAnswer(Answer):
+    """As many as were asked for. At least one of them was made."""
+
+    forks: list[ForkAnswer]
+
+
+class RollbackBody(Request):
+    snapshot: str = Field(
+        description="One of the sandbox's own snapshots, by id or name.", examples=["after-setup"]
+    )
+
+
+# ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SnapshotBody(Request):
+    name: str | None = Field(
+        default=None, description="Yours, for one snapshot at a time.", examples=["after-setup"]
+    )
+    memory: bool | None = Field(
+        default=None,
+        description="Keep memory and processes, or the files alone. Default: memory where the tier can.",
+    )
+    expires_s: float | None = Field(
+        default=None, description="Seconds until it is deleted. Default: kept.", examples=[86400]
+    )
+
+    def to_core(self) -> CreateSnapshot:
+        return CreateSnapshot(self.name, self.memory, self.expires_s)
+
+
+class SnapshotAnswer(Answer):
+    """A sandbox as it was at one moment. Times are RFC 3339, UTC."""
+
+    id: str = Field(examples=["snh4q2mzk7c5xw3nafj6td"])
+    name: str | None
+    sandbox_id: str = Field(description="The sandbox that it was made of; that may have ended.")
+    memory: bool = Field(description="With its processes, or its files alone.")
+    created_at: datetime
+    expires_at: datetime | None = Field(description="When it is deleted; null for never.")
+    size_bytes: int = Field(description="Of memory and files as they are.")
+    stored_bytes: int = Field(
+        description="What it has added to the disk: what it shares with others is not counted again."
+    )
+    template: str
+    template_id: str
+    isolation: Tier
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+    pids: int
+    internet: bool
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> SnapshotAnswer:
+        return cls.model_construct(**{name: getattr(snapshot, name) for name in cls.model_fields})
+
+
+class SnapshotsAnswer(Answer):
+    snapshots: list[SnapshotAnswer]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+class DeletedAnswer(Answer):
+    deleted: bool = Field(description="False where there was none.")
+
+
+# ── what it does ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 class MetricsAnswer(Answer):
