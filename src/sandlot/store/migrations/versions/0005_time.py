@@ -24,7 +24,7 @@ _COLUMNS = (
 
 def upgrade() -> None:
     for column in _COLUMNS:
-        op.add_column("sandboxes", column.copy())
+        op.add_column("sandboxes", column._copy())
     op.create_table(
         "snapshots",
         sa.Column("id", sa.String(32), primary_key=True),
