@@ -46,6 +46,12 @@ class Conflict(SandlotError):
     code = "conflict"
 
 
+class SandboxPaused(Conflict):
+    """The sandbox is paused, and this does not wake it."""
+
+    code = "sandbox_paused"
+
+
 class SandboxGone(SandlotError):
     """The sandbox existed and has ended; ``details`` carry its state and the reason."""
 
