@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-from sandlot.core.model import CreateSandbox
+from sandlot.core.model import CreateSandbox, Hooks
 from sandlot.errors import InvalidArgument
 from sandlot.node import Tier
 
@@ -43,6 +43,7 @@ MIN_DISK_MIB = 64
 MIN_PIDS = 8
 MAX_PAIRS = 256
 MAX_PAIRS_BYTES = 64 * 1024
+MAX_HOOK_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def settle(request: CreateSandbox, limits: Limits) -> Settled:
     """Fill in defaults; raises InvalidArgument naming the field, what was asked and what is allowed."""
     check_env(request.env)
     check_pairs("metadata", request.metadata)
+    check_hooks(request.hooks)
     if request.timeout_s is not None:
         check_timeout(request.timeout_s, limits)
     if request.hostname is not None and not _HOSTNAME.fullmatch(request.hostname):
@@ -97,6 +99,21 @@ def check_range(field: str, value: float, low: float, high: float) -> None:
 def check_env(env: Mapping[str, str]) -> None:
     """Bounds for environment variables; odd bytes may come as lone surrogates. Raises InvalidArgument."""
     check_pairs("env", env, errors="surrogateescape")
+
+
+def check_hooks(hooks: Hooks) -> None:
+    """Raises InvalidArgument."""
+    for hook, line in asdict(hooks).items():
+        if line is None:
+            continue
+        try:
+            size = len(line.encode())
+        except UnicodeEncodeError:
+            raise InvalidArgument(f"{hook} holds a lone surrogate; it must be Unicode text") from None
+        if not line.strip() or "\0" in line or size > MAX_HOOK_BYTES:
+            raise InvalidArgument(
+                f"{hook} must be a line for the shell, not empty, of at most {MAX_HOOK_BYTES} bytes and without NUL"
+            )
 
 
 def check_pairs(field: str, pairs: Mapping[str, str], *, errors: str = "strict") -> None:

@@ -20,6 +20,7 @@ _log = structlog.get_logger(__name__)
 _ENDED = tuple(state for state in State if state.ended)
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 _NOBODY = asdict(GuestConfig("root", "/", {}, {}))
+_NEEDED = {"user", "workdir", "env", "kernels"}
 _KEPT_CHARACTERS = 4000
 
 
@@ -66,7 +67,8 @@ def _readable(raw: Row) -> Row:
     """Every value of the row that may be wrong, made into one that can be read."""
     values: Row = {name: _object(raw[name]) for name in ("env", "metadata")}
     guest = _object(raw["guest"])
-    values["guest"] = guest if guest.keys() == _NOBODY.keys() else _NOBODY
+    known = _NEEDED <= guest.keys() <= _NOBODY.keys()
+    values["guest"] = guest if known else _NOBODY
     hooks = _object(raw["hooks"])
     values["hooks"] = hooks if hooks.keys() <= asdict(Hooks()).keys() else {}
     values["isolation"] = raw["isolation"] if raw["isolation"] in set(Tier) else Tier.GVISOR

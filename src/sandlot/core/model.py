@@ -45,6 +45,10 @@ class GuestConfig:
     workdir: str
     env: Mapping[str, str]
     kernels: Mapping[str, list[str]]
+    start: str | None = None
+    """A line for the shell that runs for as long as the sandbox does, begun whenever it boots."""
+    ready: str | None = None
+    """A line that exits with 0 once what ``start`` began can be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sandlot.core.ids import is_sandbox_id
@@ -17,7 +18,7 @@ def encode_cursor(at: datetime, id: str) -> str:
     return base64.urlsafe_b64encode(f"{micros}:{id}".encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> tuple[datetime, str]:
+def decode_cursor(cursor: str, is_id: Callable[[str], bool] = is_sandbox_id) -> tuple[datetime, str]:
     """Raises InvalidArgument for anything that ``encode_cursor`` did not make."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
@@ -27,6 +28,6 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
         raise InvalidArgument(
             "cursor is not one that this server gave; leave it out to begin anew"
         ) from error
-    if not is_sandbox_id(id):
+    if not is_id(id):
         raise InvalidArgument("cursor is not one that this server gave; leave it out to begin anew")
     return at, id

@@ -59,6 +59,8 @@ class TemplateRecipe:
     description: str
     top: LayerRecipe
     kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    start: str | None = None
+    ready: str | None = None
 
 
 ENTER_SCRIPT = _RECIPES / "enter.sh"

@@ -41,12 +41,18 @@ _TOOLS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "setpriv": "util-
 
 @dataclass(frozen=True)
 class TemplateConfig:
-    """How a sandbox made from the template behaves where its creator says nothing else."""
+    """How a sandbox made from the template behaves where its creator says nothing else.
+
+    ``start`` is a line for its shell that runs on from its boot, ``ready`` one that exits with 0 once what
+    that began can be used; only then is the sandbox handed over.
+    """
 
     user: str = "user"
     workdir: str = "/home/user"
     env: Mapping[str, str] = field(default_factory=dict)
     kernels: Mapping[str, list[str]] = field(default_factory=dict)
+    start: str | None = None
+    ready: str | None = None
 
 
 @dataclass(frozen=True)
@@ -268,9 +274,14 @@ class Templates:
 def _record(recipe: TemplateRecipe, layers: Sequence[Path]) -> dict[str, Any]:
     """What a template's file says; the id is of everything that a sandbox made from it would notice."""
     config = TemplateConfig(
-        env=_GUEST_ENV, kernels={name: list(words) for name, words in recipe.kernels.items()}
+        env=_GUEST_ENV,
+        kernels={name: list(words) for name, words in recipe.kernels.items()},
+        start=recipe.start,
+        ready=recipe.ready,
     )
-    body = {"layers": [layer.parent.name for layer in layers], "config": asdict(config)}
+    # What a template does not have its file does not mention, and so keeps the id that it had.
+    said = {name: value for name, value in asdict(config).items() if value is not None}
+    body = {"layers": [layer.parent.name for layer in layers], "config": said}
     made = [_read_json(layer.parent / "layer.json") for layer in layers]
     return {
         "name": recipe.name,

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sandlot.errors import Conflict, NotFound, SandlotError, Unavailable
+from sandlot.images import TemplateConfig
 from sandlot.node import Presence, SnapshotFacts, Usage
 
 
@@ -216,8 +217,7 @@ class FakeTemplates:
     def resolve(self, name: str) -> Any:
         if name != "base":
             raise NotFound(f"no template {name!r}; there is: base")
-        config = SimpleNamespace(user="user", workdir="/home/user", env={}, kernels={})
-        return SimpleNamespace(name=name, id="base-1", layers=(Path("/nowhere"),), config=config)
+        return SimpleNamespace(name=name, id="base-1", layers=(Path("/nowhere"),), config=TemplateConfig())
 
     def list(self) -> list[Any]:
         return []

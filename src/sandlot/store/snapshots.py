@@ -1,0 +1,98 @@
+"""Rows of snapshots. A row is written once there is something behind it, and goes before that does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from sandlot.errors import Conflict
+from sandlot.store.database import Database
+from sandlot.store.sandboxes import Row
+from sandlot.store.tables import snapshots
+from sandlot.store.tenants import check_tenant
+
+
+class SnapshotStore:
+    """Plain rows in and out. One that has expired by ``now`` is not found any more."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, row: Mapping[str, Any]) -> None:
+        """Raises NotFound where its tenant was removed, and Conflict where its name is taken."""
+
+        def work(connection: Connection) -> None:
+            check_tenant(connection, row["tenant"])
+            connection.execute(insert(snapshots), row)
+
+        try:
+            await self._database.run(work)
+        except IntegrityError as error:
+            raise Conflict(f"there is a snapshot {row['name']!r} already") from error
+
+    async def get(self, tenant: str, id: str, *, now: datetime) -> Row | None:
+        return await self._one(_of(tenant, now).where(snapshots.c.id == id))
+
+    async def named(self, tenant: str, name: str, *, now: datetime) -> Row | None:
+        return await self._one(_of(tenant, now).where(snapshots.c.name == name))
+
+    async def page(
+        self,
+        tenant: str,
+        *,
+        now: datetime,
+        limit: int,
+        sandbox_id: str | None = None,
+        beyond: tuple[datetime, str] | None = None,
+    ) -> list[Row]:
+        """Newest first: at most ``limit`` rows, those that come after ``beyond``."""
+        query = _of(tenant, now)
+        if sandbox_id is not None:
+            query = query.where(snapshots.c.sandbox_id == sandbox_id)
+        made, id = snapshots.c.created_at, snapshots.c.id
+        if beyond is not None:
+            query = query.where(or_(made < beyond[0], and_(made == beyond[0], id < beyond[1])))
+        return await self._rows(query.order_by(made.desc(), id.desc()).limit(limit))
+
+    async def remove(self, id: str) -> bool:
+        """False where there was none."""
+        gone = delete(snapshots).where(snapshots.c.id == id)
+        return await self._database.run(lambda connection: connection.execute(gone).rowcount > 0)
+
+    async def charges(self) -> list[tuple[str, str, int]]:
+        """Of all that there are: id, tenant and stored bytes."""
+        query = select(snapshots.c.id, snapshots.c.tenant, snapshots.c.stored_bytes)
+
+        def work(connection: Connection) -> list[tuple[str, str, int]]:
+            return [(id, tenant, stored) for id, tenant, stored in connection.execute(query)]
+
+        return await self._database.run(work)
+
+    async def expired(self, *, now: datetime) -> list[str]:
+        """Ids of those whose time is up, the longest expired first."""
+        query = select(snapshots.c.id).where(snapshots.c.expires_at <= now).order_by(snapshots.c.expires_at)
+        return await self._database.run(lambda connection: list(connection.scalars(query)))
+
+    async def next_expiry(self) -> datetime | None:
+        """When the next one's time is up; None where none has an end."""
+        query = select(func.min(snapshots.c.expires_at, type_=snapshots.c.expires_at.type))
+        return await self._database.run(lambda connection: connection.scalar(query))
+
+    async def _one(self, query: Select[Any]) -> Row | None:
+        rows = await self._rows(query)
+        return rows[0] if rows else None
+
+    async def _rows(self, query: Select[Any]) -> list[Row]:
+        def work(connection: Connection) -> list[Row]:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+        return await self._database.run(work)
+
+
+def _of(tenant: str, now: datetime) -> Select[Any]:
+    lasts = or_(snapshots.c.expires_at.is_(None), snapshots.c.expires_at > now)
+    return select(snapshots).where(snapshots.c.tenant == tenant, lasts)
