@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import structlog
 
-from sandlot.errors import SandlotError
+from sandlot.errors import SandlotError, Unavailable
 from sandlot.node.agent.activity import unnoticed
 
 log = structlog.get_logger(__name__)
@@ -23,14 +24,18 @@ log = structlog.get_logger(__name__)
 _ANSWER_S = 2.0
 _LONGEST_PAUSE_S = 4.0
 """Between two questions to a guest that goes on having something to do."""
+_STANDS_STILL_S = 5.0
+_LOOK_AGAIN_S = 0.001
+_LET_GO_EVERY = 20
 _GONE = (errno.ENOENT, errno.ENODEV)
 
 
 class Group(Protocol):
-    """What is frozen. Both raise OSError."""
+    """What is frozen. All raise OSError."""
 
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
+    def is_frozen(self) -> bool: ...
 
 
 class Freezer:
@@ -53,6 +58,7 @@ class Freezer:
         self._awake = asyncio.Event()
         self._awake.set()
         self._closed = False
+        self._pinned = False
         self.thaws = 0
         """How often a call found it frozen."""
         self._arm()
@@ -60,6 +66,40 @@ class Freezer:
     @property
     def frozen(self) -> bool:
         return not self._awake.is_set()
+
+    async def pin(self) -> None:
+        """Freeze it whatever it does, until ``unpin``: no call wakes it. Returns when all of it stands still.
+
+        Idempotent. Raises Unavailable where it cannot be frozen; then it runs on.
+        """
+        self._pinned = True
+        self._awake.clear()
+        try:
+            async with asyncio.timeout(_STANDS_STILL_S):
+                await self._stand_still()
+        except (OSError, TimeoutError) as error:
+            self.unpin()
+            reason = str(error) or f"something in it still runs after {_STANDS_STILL_S:g} s"
+            raise Unavailable(f"the sandbox cannot be frozen: {reason}") from error
+        except asyncio.CancelledError:
+            self.unpin()
+            raise
+
+    async def _stand_still(self) -> None:
+        """On v1 what forks all the time may slip through: then everything is let go, and caught again."""
+        for attempt in itertools.count(1):
+            self._group.freeze()
+            if self._group.is_frozen():
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            if attempt % _LET_GO_EVERY == 0:
+                self._group.thaw()
+
+    def unpin(self) -> None:
+        """It runs again, and calls are heeded. Idempotent."""
+        if self._pinned:
+            self._pinned = False
+            self._thaw()
 
     async def awake(self) -> None:
         """Wait while it is frozen."""
@@ -86,10 +126,13 @@ class Freezer:
         self._arm()
 
     def stir(self) -> None:
-        if self._awake.is_set() or self._closed:
+        if self._awake.is_set() or self._pinned or self._closed:
             return
-        self._awake.set()
         self.thaws += 1
+        self._thaw()
+
+    def _thaw(self) -> None:
+        self._awake.set()
         try:
             self._group.thaw()
         except OSError as error:
@@ -138,8 +181,8 @@ class Freezer:
                     idle = await self._idle()
         except (SandlotError, TimeoutError):
             idle = False
-        if begun != self._begun:
-            return  # the answer is of before that call
+        if begun != self._begun or self._pinned:
+            return  # the answer is of before that
         if idle and not self._calls:
             self._freeze()
         self._next = self._loop.time() + self._pause_s

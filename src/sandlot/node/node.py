@@ -30,7 +30,7 @@ from sandlot.node import bundle, hugetext, mounts, rootfs
 from sandlot.node.agent import GuestAgent
 from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree, Limits
 from sandlot.node.disks import DiskPool, DiskSlot
-from sandlot.node.drivers.base import Driver, Launch
+from sandlot.node.drivers.base import Driver, Launch, Started
 from sandlot.node.failures import plainly
 from sandlot.node.fairness import Fairness
 from sandlot.node.host import agent_binary, driver_for, probe_host
@@ -184,23 +184,30 @@ class Node:
             self._making.discard(spec.id)
 
     async def adopt(self, id: str) -> NodeSandbox:
-        """Take up a sandbox that an earlier run of the server made. Raises NotFound when it is not alive."""
+        """Take up a sandbox that an earlier run of the server made; one that was paused stays so.
+
+        Raises NotFound when it is not alive.
+        """
         if (known := self._sandboxes.get(id)) is not None:
             return known
         record = await asyncio.to_thread(self._records.read, id)
         if record is None or record.main is None or record.disk is None or record.network is None:
             raise NotFound(f"sandbox {id} was never started here")
         group = self._cgroups.group(id)
-        if not is_alive(record.main) or record.main.pid not in await asyncio.to_thread(group.processes):
+        if not await asyncio.to_thread(_runs, record.main, group):
             raise NotFound(f"sandbox {id} no longer runs")
         slot = await self._network.adopt(record.network, NetworkPolicy(internet=record.internet))
         disk = self._disks.find(record.disk, record.disk_bytes)
+        parts = Parts(record.main, group, disk, slot, record.limits, self.settings.freeze_idle_after_s)
+        if record.paused:
+            sandbox = self._enter(record, parts, None)
+            await sandbox.pause()
+            return sandbox
         await asyncio.to_thread(_wake, group)
         try:
             agent = await connect(slot.guest_ip, record.secret, ADOPT_CONNECT_S)
         except SandlotError as error:
             raise NotFound(f"sandbox {id} runs, but {error.message}") from error
-        parts = Parts(record.main, group, disk, slot, record.limits, self.settings.freeze_idle_after_s)
         return self._enter(record, parts, agent)
 
     async def destroy(self, id: str) -> None:
@@ -214,14 +221,21 @@ class Node:
 
     async def presence(self, id: str) -> Presence:
         """What there is of a sandbox, for the first look after a restart; a damaged one is gone."""
-        raise NotImplementedError
+        record = await asyncio.to_thread(self._records.read, id)
+        if record is None or record.main is None:
+            return Presence.GONE
+        if not await asyncio.to_thread(_runs, record.main, self._cgroups.group(id)):
+            return Presence.GONE
+        return Presence.FROZEN if record.paused else Presence.RUNNING
 
     async def pause(self, id: str) -> None:
         """Freeze it; its calls end with Unavailable, and until ``resume`` nothing wakes it. Idempotent.
 
         Raises NotFound, Unavailable where this host cannot freeze.
         """
-        raise NotImplementedError
+        sandbox = self._found(id)
+        await sandbox.pause()
+        self._note(self._recorded(id), paused=True)
 
     async def suspend(self, id: str, *, memory: bool) -> None:
         """Put all of it on disk, whether it runs or is frozen, and end what runs: from then on it is
@@ -237,7 +251,10 @@ class Node:
         One that was suspended is so still where this raises: NotFound, Conflict (what was kept is damaged, or
         of another version of the runtime), NotEnoughSpace, Unavailable, DeadlineExceeded.
         """
-        raise NotImplementedError
+        sandbox = self._found(id)
+        self._note(self._recorded(id), paused=False)
+        await sandbox.wake()
+        return sandbox
 
     async def snapshot(self, id: str, snapshot_id: str, *, memory: bool) -> SnapshotFacts:
         """Keep it as it is now, running, frozen or suspended; afterwards it is as before. Whole and on disk
@@ -365,7 +382,17 @@ class Node:
         (folder / "config.json").write_text(json.dumps(content))
         return Launch(spec.id, folder, network.netns, group, spec, self.settings.start_timeout_s)
 
-    def _enter(self, record: Record, parts: Parts, agent: GuestAgent) -> NodeSandbox:
+    def _found(self, id: str) -> NodeSandbox:
+        if (sandbox := self._sandboxes.get(id)) is None:
+            raise NotFound(f"sandbox {id} does not run here")
+        return sandbox
+
+    def _recorded(self, id: str) -> Record:
+        if (record := self._records.read(id)) is None:
+            raise NotFound(f"nothing is written down of sandbox {id}")
+        return record
+
+    def _enter(self, record: Record, parts: Parts, agent: GuestAgent | None) -> NodeSandbox:
         # It watches itself for as long as it lives, which is no part of the request that made it.
         sandbox = about(record.id).run(NodeSandbox, record, parts, self._network, agent)
         self._sandboxes[sandbox.id] = sandbox
@@ -501,6 +528,10 @@ class Node:
         task = asyncio.create_task(work, name=f"end {id}")
         task.add_done_callback(lambda _: shelf.pop(id, None))
         return task
+
+
+def _runs(main: Started, group: Cgroup) -> bool:
+    return is_alive(main) and main.pid in group.processes()
 
 
 def _wake(group: Cgroup) -> None:

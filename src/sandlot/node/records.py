@@ -23,7 +23,10 @@ log = structlog.get_logger(__name__)
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Names are known before the things are made. ``main`` is there once the sandbox has started."""
+    """Names are known before the things are made. ``main`` is there once the sandbox has started.
+
+    ``paused``: it is to stand still until somebody resumes it.
+    """
 
     id: str
     tier: Tier
@@ -35,6 +38,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     disk: str | None = None
     network: str | None = None
     main: Started | None = None
+    paused: bool = False
     version: int = 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections import deque
@@ -67,20 +68,27 @@ class NodeSandbox:
     still while it has nothing to run.
     """
 
-    def __init__(self, record: Record, parts: Parts, network: NetworkPool, agent: GuestAgent) -> None:
+    def __init__(self, record: Record, parts: Parts, network: NetworkPool, agent: GuestAgent | None) -> None:
+        """Without ``agent`` it is one that was paused: nobody can reach it before ``wake``."""
         self.id = record.id
         self.tier = record.tier
         self.address = parts.network.guest_ip
         self.parts = parts
         self._record = record
         self._network = network
-        self._agent: GuestAgent | None = agent
+        self._agent: GuestAgent | None = None
+        self._linked = asyncio.Event()
+        self._still: SandlotError | None = None
+        self._stood_still = 0
+        self._runs = asyncio.Event()
+        self._runs.set()
         self._waiting: Callable[[], Awaitable[Waiting]] = _nobody_waits
         self._processes = 0  # as last told
         self._freezer = Freezer(
             parts.cgroup, self._has_nothing_to_run, parts.freeze_after_s if parts.cgroup.can_freeze else 0
         )
-        agent.report_to(self._freezer)
+        if agent is not None:
+            self._link(agent)
         self._dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ooms: deque[OomEvent] = deque(maxlen=_OOM_EVENTS_KEPT)
         self._oom_news = asyncio.Event()
@@ -104,19 +112,57 @@ class NodeSandbox:
         """Raises Unavailable while the connection is being made again, and NotFound after the end."""
         if self._dead.done():
             raise NotFound(f"sandbox {self.id} has ended: {self._dead.result()}")
+        if self._still is not None:
+            raise self._still
         if self._agent is None:
             raise Unavailable(f"the connection into sandbox {self.id} was lost and is being made again")
         return self._agent
 
     @property
     def frozen(self) -> bool:
-        """Whether it stands still, having nothing to run. Any call wakes it."""
+        """Whether it stands still: having nothing to run, until any call wakes it, or paused."""
         return self._freezer.frozen
 
     @property
     def thaws(self) -> int:
         """How often a call has found it frozen."""
         return self._freezer.thaws
+
+    async def pause(self) -> None:
+        """Freeze it until ``wake``; calls, those under way too, raise Unavailable. Idempotent.
+
+        Raises Unavailable where it cannot be frozen.
+        """
+        self.refuse_calls(Unavailable(f"sandbox {self.id} is paused"))
+        try:
+            await self._freezer.pin()
+        except BaseException:
+            self.refuse_calls(None)
+            raise
+
+    async def wake(self) -> None:
+        """Its agent answers again. Idempotent. Raises Unavailable, NotFound after the end."""
+        self._freezer.unpin()
+        self.refuse_calls(None)
+        await self.linked()
+
+    async def linked(self) -> None:
+        """Wait while the connection is made again. Raises as ``agent`` does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECONNECT_S):
+                await self._linked.wait()
+        _ = self.agent
+
+    def refuse_calls(self, error: SandlotError | None) -> None:
+        """Until it is None again, every call raises ``error``, and a lost connection is not made again."""
+        self._still = error
+        if error is None:
+            self._runs.set()
+        else:
+            self._stood_still += 1
+            self._runs.clear()
+        if self._agent is not None:
+            self._agent.refuse_calls(error)
 
     def heed(self, waiting: Callable[[], Awaitable[Waiting]]) -> None:
         """Every process keeps it awake but those of which ``waiting`` says that they only wait for a call."""
@@ -138,12 +184,12 @@ class NodeSandbox:
 
     async def stats(self) -> Stats:
         """Neither wakes it nor keeps it awake. Raises Unavailable, and NotFound after the end."""
-        agent = self.agent
+        agent = self.agent if self._still is None else None
         try:
             cpu, memory, disk = await asyncio.to_thread(self._measure)
         except FileNotFoundError as error:
             raise NotFound(f"sandbox {self.id} has ended") from error
-        if not self.frozen:
+        if agent is not None and not self.frozen:
             with unnoticed():
                 self._processes = (await agent.stats()).processes
         rx, tx = await self._network.counters(self.parts.network)
@@ -195,23 +241,38 @@ class NodeSandbox:
 
     async def _watch_agent(self) -> None:
         patience = Patience()
-        while (agent := self._agent) is not None:
+        while not self._dead.done():
+            if (agent := self._agent) is None:
+                await self._reconnect()
+                continue
             connected = time.monotonic()
             await agent.wait_closed()
             self._agent = None
+            self._linked.clear()
             await agent.close()
             pause = patience.lost(time.monotonic() - connected, agent.breach)
             if pause is None:
                 self._die(f"its guest agent was replaced, or broke its protocol: {agent.breach}")
                 return
             await asyncio.sleep(pause)
-            try:
-                with self._freezer.hold():
-                    self._agent = await connect(self.address, self._record.secret, RECONNECT_S)
-                self._agent.report_to(self._freezer)
-            except Unavailable as error:
+
+    async def _reconnect(self) -> None:
+        await self._runs.wait()
+        stood_still = self._stood_still
+        try:
+            with self._freezer.hold():
+                agent = await connect(self.address, self._record.secret, RECONNECT_S)
+        except Unavailable as error:
+            if self._stood_still == stood_still:
                 self._die(f"its runtime runs, but {error.message}")
-                return
+        else:
+            self._link(agent)
+
+    def _link(self, agent: GuestAgent) -> None:
+        agent.report_to(self._freezer)
+        agent.refuse_calls(self._still)
+        self._agent = agent
+        self._linked.set()
 
     async def _has_nothing_to_run(self) -> bool:
         waiting = await self._waiting()
@@ -224,6 +285,7 @@ class NodeSandbox:
     def _die(self, reason: str) -> None:
         if not self._dead.done():
             self._dead.set_result(reason)
+            self._linked.set()
             self._oom_news.set()
 
     async def _out_of_memory(self, use: MemoryUse) -> None:

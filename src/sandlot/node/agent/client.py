@@ -79,6 +79,10 @@ class GuestAgent(GuestFiles):
         self._link.fail(Unavailable("the connection to the guest agent was closed"))
         await self._link.wait_closed()
 
+    def refuse_calls(self, error: SandlotError | None) -> None:
+        """All calls, those under way too, raise ``error``, and the connection stays; None takes it back."""
+        self._link.refuse(error)
+
     @property
     def breach(self) -> str | None:
         """How the guest broke the protocol, where that is why the connection is gone."""

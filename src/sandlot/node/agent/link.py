@@ -249,6 +249,7 @@ class Link(asyncio.BufferedProtocol):
         self._dropped = 0
         self._last = 0
         self._failure: SandlotError | None = None
+        self._refusal: SandlotError | None = None
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._welcome: asyncio.Future[bytes] | None = None
         self._pongs: deque[asyncio.Future[None]] = deque()
@@ -314,8 +315,8 @@ class Link(asyncio.BufferedProtocol):
 
     def open(self, kind: FrameType, payload: bytes, *, window: int = INITIAL_CREDIT) -> Channel:
         """Begin a call. ``window`` bytes of its answer may be on their way or wait to be consumed."""
-        if self._failure is not None:
-            raise self._failure
+        if (failure := self._failure or self._refusal) is not None:
+            raise failure
         if len(payload) > MAX_PAYLOAD:
             raise InvalidArgument(f"the request has {len(payload)} bytes, and {MAX_PAYLOAD} is the limit")
         if len(self._channels) - self._dropped >= MAX_CHANNELS:
@@ -338,6 +339,15 @@ class Link(asyncio.BufferedProtocol):
         self.send(encode(FrameType.CANCEL, channel.number), stir=not channel.lets_sleep)
         if self._dropped > MAX_DROPPED:
             self.fail(GuestError("the guest agent does not confirm the end of cancelled calls"))
+
+    def refuse(self, error: SandlotError | None) -> None:
+        """End every call with ``error``, though the guest stands still, and begin none until it is None."""
+        self._refusal = error
+        if error is not None:
+            for channel in list(self._channels.values()):
+                self.let_sleep(channel, True)
+                channel.drop()
+                channel.fail(error)
 
     def let_sleep(self, channel: Channel, may: bool) -> None:
         """Whether the guest may stand still though the channel is open."""
