@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock:
@@ -14,3 +18,7 @@ class Clock:
 
     def uptime_s(self) -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot(self) -> str:
+        """Which start of the machine ``uptime_s`` counts from."""
+        return _BOOT.read_text().strip()

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sandlot.core.lifecycle import State
+from sandlot.core.lifecycle import EventKind, State
 from sandlot.core.model import Sandbox
 from sandlot.tally import Counts
 
 EXPIRED: Final = "its timeout ran out"
-"""The reason by which an end that was set beforehand is told from one that was asked for."""
+KEPT: Final = "it was kept paused for as long as was asked"
+"""The reasons by which an end that was set beforehand is told from one that was asked for."""
 
 
 @dataclass(slots=True)
@@ -40,11 +41,11 @@ class Headcount:
         if (one := self._living.get(id)) is None:
             return
         one.state = state
-        if state is State.RUNNING:
+        if kind == EventKind.STARTED:
             self.started.add(one.tenant, one.tier)
         elif state.ended:
             del self._living[id]
-            self.ended.add(one.tenant, one.tier, "expired" if reason == EXPIRED else kind)
+            self.ended.add(one.tenant, one.tier, "expired" if reason in (EXPIRED, KEPT) else kind)
 
     def living(self) -> Mapping[tuple[str, str, str], int]:
         """By tenant, tier and state."""

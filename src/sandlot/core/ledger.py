@@ -14,11 +14,11 @@ from sandlot.core.clock import Clock
 from sandlot.core.headcount import Headcount
 from sandlot.core.lifecycle import EventKind, State, sources_of, target_of
 from sandlot.core.mending import Mending
-from sandlot.core.model import Event, ListQuery, Page, Sandbox
+from sandlot.core.model import Depth, Event, ListQuery, Page, Sandbox
 from sandlot.core.paging import decode_cursor, encode_cursor
 from sandlot.core.records import event_from_row, event_row, from_row, to_row
 from sandlot.errors import InvalidArgument, NotEnoughSpace, NotFound, Unavailable
-from sandlot.store import SandboxStore
+from sandlot.store import Row, SandboxStore
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +39,7 @@ class Ledger:
         self._store = store
         self.headcount = Headcount()
         self._clock = clock or Clock()
+        self._boot = self._clock.boot()
         self._owed: dict[str, tuple[EventKind, str]] = {}
         self._owing = asyncio.Event()
 
@@ -87,6 +88,8 @@ class Ledger:
             return None
         for event in reversed(await self.events(sandbox.id)):
             if (set_at := event.details.get("uptime_s")) is not None:
+                if event.details.get("boot", self._boot) != self._boot:
+                    break
                 return float(event.details["timeout_s"]) - (self._clock.uptime_s() - float(set_at))
         return (sandbox.deadline - self._clock.now()).total_seconds()
 
@@ -107,9 +110,21 @@ class Ledger:
 
     async def open(self, sandbox: Sandbox) -> None:
         """The first line of a new sandbox."""
-        created = event_row(sandbox.id, EventKind.CREATED, target=State.CREATING, reason="requested")
-        await self._store.add(to_row(sandbox), created)
+        await self._store.add(to_row(sandbox), _created(sandbox.id, "cold"))
         self.headcount.enter(sandbox)
+
+    async def take(self, sandbox: Sandbox, deadline: datetime | None) -> Sandbox:
+        """One that runs already, as hot ones do, is somebody's now."""
+        now = self._clock.now()
+        taken = replace(sandbox, state=State.RUNNING, started_at=now, deadline=deadline)
+        details = self._timed(None if deadline is None else (deadline - now).total_seconds())
+        why, target = "it ran already and was nobody's", State.RUNNING
+        started = event_row(sandbox.id, EventKind.STARTED, target=target, reason=why, details=details)
+        started["from_state"] = State.CREATING.value
+        await self._store.add(to_row(taken), _created(sandbox.id, "hot"), started)
+        self.headcount.enter(sandbox)
+        self.headcount.move(sandbox.id, target, EventKind.STARTED, why)
+        return taken
 
     async def started(self, sandbox: Sandbox, deadline: datetime | None) -> Sandbox | None:
         """It runs; None where it was ended meanwhile."""
@@ -130,7 +145,7 @@ class Ledger:
         Where the database takes nothing now, it is written by ``pay_debts``, and told by ``get`` meanwhile.
         """
         try:
-            await self._move(id, kind, reason, {"ended_at": self._clock.now()})
+            await self._move(id, kind, reason, self._end_now())
         except (NotEnoughSpace, Unavailable) as error:
             _log.error("a sandbox's end is not written down yet", sandbox=id, reason=error.message)
             self._owed[id] = kind, reason
@@ -143,7 +158,7 @@ class Ledger:
             await asyncio.sleep(_PAY_EVERY_S)
             for id, (kind, reason) in list(self._owed.items()):
                 try:
-                    await self._move(id, kind, reason, {"ended_at": self._clock.now()})
+                    await self._move(id, kind, reason, self._end_now())
                 except (NotEnoughSpace, Unavailable):
                     break
                 del self._owed[id]
@@ -154,7 +169,53 @@ class Ledger:
         """A new deadline; False where it does not run any more."""
         details = {"timeout_s": timeout_s, **self._timed(timeout_s)}
         event = event_row(id, EventKind.TIMEOUT, reason="set by request", details=details)
-        return await self._store.change(id, {State.RUNNING}, {"deadline": deadline}, event)
+        values = {"deadline": deadline, "timeout_s": timeout_s}
+        return await self._store.change(id, {State.RUNNING}, values, event)
+
+    async def pausing(self, id: str, depth: Depth, reason: str) -> bool:
+        """It is being put on disk; False where it does not run."""
+        return await self._move(id, EventKind.PAUSING, reason, {"depth": depth})
+
+    async def paused(self, sandbox: Sandbox, depth: Depth, reason: str) -> Sandbox | None:
+        """It stands still, and is kept so from now on; None where it was ended meanwhile."""
+        now, kept_s = self._clock.now(), sandbox.keep_paused_s
+        deadline = None if kept_s is None else now + timedelta(seconds=kept_s)
+        values: dict[str, Any] = {"paused_at": now, "depth": depth, "deadline": deadline}
+        details = {"depth": depth, **self._timed(kept_s)}
+        moved = await self._move(sandbox.id, EventKind.PAUSED, reason, values, details)
+        return replace(sandbox, state=State.PAUSED, reason=reason, **values) if moved else None
+
+    async def pause_failed(self, id: str, reason: str) -> bool:
+        """It runs on as it was."""
+        return await self._move(id, EventKind.PAUSE_FAILED, reason, {"depth": None})
+
+    async def deepened(self, id: str, depth: Depth, reason: str) -> bool:
+        """It was paused before, and is kept in another way now."""
+        event = event_row(id, EventKind.DEEPENED, reason=reason, details={"depth": depth})
+        return await self._store.change(id, {State.PAUSED}, {"depth": depth}, event)
+
+    async def resuming(self, id: str, reason: str) -> bool:
+        """It is being read from disk; False where it is not paused."""
+        return await self._move(id, EventKind.RESUMING, reason, {})
+
+    async def resumed(
+        self, sandbox: Sandbox, timeout_s: float | None, reason: str, *, generation: int
+    ) -> Sandbox | None:
+        """It runs again, with a deadline counted from now; None where it was ended meanwhile."""
+        values: dict[str, Any] = {
+            "deadline": None if timeout_s is None else self._clock.now() + timedelta(seconds=timeout_s),
+            "timeout_s": timeout_s,
+            "paused_at": None,
+            "depth": None,
+            "generation": generation,
+            "reason": None,
+        }
+        moved = await self._move(sandbox.id, EventKind.RESUMED, reason, values, self._timed(timeout_s))
+        return replace(sandbox, state=State.RUNNING, **values) if moved else None
+
+    async def resume_failed(self, id: str, reason: str) -> bool:
+        """It is paused as before."""
+        return await self._move(id, EventKind.RESUME_FAILED, reason, {})
 
     async def note(
         self, id: str, kind: EventKind, *, reason: str, details: Mapping[str, Any] | None = None
@@ -166,11 +227,14 @@ class Ledger:
         """Delete the history of sandboxes that ended longer ago than ``age``; how many."""
         return await self._store.forget_ended_before(self._clock.now() - age)
 
+    def _end_now(self) -> dict[str, Any]:
+        return {"ended_at": self._clock.now(), "depth": None}
+
     def _timed(self, timeout_s: float | None) -> dict[str, Any]:
         """When a deadline was set, by the clock that does not jump."""
         if timeout_s is None:
             return {}
-        return {"timeout_s": timeout_s, "uptime_s": round(self._clock.uptime_s(), 3)}
+        return {"timeout_s": timeout_s, "uptime_s": round(self._clock.uptime_s(), 3), "boot": self._boot}
 
     async def _move(
         self,
@@ -191,3 +255,8 @@ class Ledger:
         if moved:
             self.headcount.move(id, target, kind, reason)
         return moved
+
+
+def _created(id: str, start: str) -> Row:
+    details = {"start": start}
+    return event_row(id, EventKind.CREATED, target=State.CREATING, reason="requested", details=details)

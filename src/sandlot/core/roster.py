@@ -15,6 +15,7 @@ from sandlot.core.live import LiveSandbox
 from sandlot.core.metering import Meter
 from sandlot.core.model import Sandbox
 from sandlot.core.tasks import Tasks
+from sandlot.core.timers import Timers
 from sandlot.errors import SandlotError
 from sandlot.log_context import about
 from sandlot.node import Node, NodeSandbox
@@ -47,10 +48,10 @@ class Roster:
         self._node = node
         self._tasks = tasks
         self._meter = meter
-        self._expire = expire
         self._gone = gone
         self._live: dict[str, LiveSandbox] = {}
-        self._deadlines: dict[str, asyncio.TimerHandle] = {}
+        self._watches: dict[str, list[asyncio.Task[None]]] = {}
+        self._deadlines = Timers(tasks, "expire", expire)
 
     def __len__(self) -> int:
         return len(self._live)
@@ -66,11 +67,17 @@ class Roster:
 
     def enter(self, sandbox: Sandbox, node_sandbox: NodeSandbox, *, adopted: bool = False) -> LiveSandbox:
         live = LiveSandbox(sandbox, node_sandbox)
-        self._live[sandbox.id] = live
-        self._meter.begin(sandbox, adopted=adopted)
-        for work, name in ((self._watch(live), "watch"), (self._log_oom(live), "watch memory")):
-            self._tasks.spawn(work, name=f"{name} {sandbox.id}", context=about(sandbox.id))
+        self.take(live, adopted=adopted)
         return live
+
+    def take(self, live: LiveSandbox, *, adopted: bool = False) -> None:
+        """One that has run before, here or elsewhere: from now on it is found here, and watched."""
+        self._live[live.id] = live
+        self._meter.begin(live.sandbox, adopted=adopted)
+        self._watches[live.id] = [
+            self._tasks.spawn(work, name=f"{name} {live.id}", context=about(live.id))
+            for work, name in ((self._watch(live), "watch"), (self._log_oom(live), "watch memory"))
+        ]
 
     def watch_books(self) -> None:
         """From now on, write down what could not be removed, and what could not be written down."""
@@ -80,33 +87,31 @@ class Roster:
     def leave(self, id: str) -> LiveSandbox | None:
         """Nobody finds it here any more; who holds it sees that it is being killed."""
         self.arm(id, None)
+        self._watches.pop(id, None)  # they end with it
         live = self._live.pop(id, None)
         if live is not None:
             live.sandbox = replace(live.sandbox, state=State.KILLING)
         return live
 
+    def lay_down(self, id: str) -> LiveSandbox | None:
+        """Nobody finds it here, and the end of what runs of it is not its death; ``take`` it up again."""
+        self.arm(id, None)
+        for watch in self._watches.pop(id, []):
+            watch.cancel()
+        return self._live.pop(id, None)
+
     def arm(self, id: str, timeout_s: float | None) -> None:
-        """End it so many seconds from now, instead of whenever it was; None for never."""
-        if (old := self._deadlines.pop(id, None)) is not None:
-            old.cancel()
-        if timeout_s is not None:
-            self._deadlines[id] = asyncio.get_running_loop().call_later(
-                timeout_s, self._time_is_up, id, context=about(id)
-            )
+        """Its time is up so many seconds from now, instead of whenever it was; None for never."""
+        self._deadlines.arm(id, timeout_s)
 
     def disarm(self) -> None:
         """No deadline ends anything any more."""
-        for timer in self._deadlines.values():
-            timer.cancel()
-        self._deadlines.clear()
+        self._deadlines.close()
 
     async def close(self) -> None:
         """Let go of all; they run on."""
         await asyncio.gather(*(live.close() for live in self), return_exceptions=True)
         self._live.clear()
-
-    def _time_is_up(self, id: str) -> None:
-        self._tasks.spawn(self._expire(id), name=f"expire {id}")
 
     async def _watch(self, live: LiveSandbox) -> None:
         reason = await live.node.wait_dead()

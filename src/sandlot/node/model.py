@@ -18,6 +18,11 @@ class Tier(StrEnum):
     GVISOR = "gvisor"
     CONTAINER = "container"
 
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether its sandboxes can be saved with their memory and processes, or their files alone."""
+        return self is Tier.GVISOR
+
 
 @dataclass(frozen=True)
 class RootFs:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from sandlot.store.database import Database
 from sandlot.store.tables import events, sandboxes
-from sandlot.store.tenants import check_tenant
+from sandlot.store.tenants import Tenant, check_tenant, existing
 
 Row = dict[str, Any]
 
@@ -44,13 +44,14 @@ class SandboxStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, row: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        """Raises NotFound where its tenant was removed."""
+    async def add(self, row: Mapping[str, Any], *written: Mapping[str, Any]) -> None:
+        """A new one, with its first events. Raises NotFound where its tenant was removed."""
 
         def work(connection: Connection) -> None:
             check_tenant(connection, row["tenant"])
             connection.execute(_ADD, row)
-            connection.execute(_ADD_EVENT, event)
+            for event in written:
+                connection.execute(_ADD_EVENT, event)
 
         await self._database.run(work)
 
@@ -84,6 +85,14 @@ class SandboxStore:
         query = select(sandboxes).where(of_tenant, sandboxes.c.idempotency_key == idempotency_key)
         rows = await self._rows(query)
         return rows[0] if rows else None
+
+    async def tenant(self, name: str) -> Tenant:
+        """With its quotas as they are now. Raises NotFound."""
+
+        def work(connection: Connection) -> Tenant:
+            return existing(connection, name)
+
+        return await self._database.run(work)
 
     async def in_states(self, states: Iterable[str]) -> list[Row]:
         query = select(sandboxes).where(sandboxes.c.state.in_(list(states)))

@@ -102,7 +102,7 @@ class TenantStore:
         def work(connection: Connection) -> Tenant:
             if quotas:
                 connection.execute(update(tenants).where(tenants.c.name == name).values(**quotas))
-            return _existing(connection, name)
+            return existing(connection, name)
 
         return await self._database.run(work)
 
@@ -117,7 +117,7 @@ class TenantStore:
         )
 
         def work(connection: Connection) -> None:
-            _existing(connection, name)
+            existing(connection, name)
             if count := connection.scalar(its_keys):
                 raise Conflict(
                     f"tenant {name!r} has {_many(count, 'key')}; `sandlot keys ls` shows which, and"
@@ -148,7 +148,8 @@ def tenant_of(row: RowMapping) -> Tenant:
     return Tenant(str(row["name"]), Quotas(**{field.name: row[field.name] for field in fields(Quotas)}))
 
 
-def _existing(connection: Connection, name: str) -> Tenant:
+def existing(connection: Connection, name: str) -> Tenant:
+    """Raises NotFound."""
     check_tenant(connection, name)
     row = connection.execute(select(tenants).where(tenants.c.name == name)).mappings().one()
     return tenant_of(row)
