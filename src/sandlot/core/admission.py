@@ -75,13 +75,17 @@ class Admission:
         self._use: defaultdict[str, Amounts] = defaultdict(Amounts)
         self._granted: set[str] = set()
         self._starting: set[str] = set()
+        self._along: set[str] = set()
+        """Of those that start: the ones that do not keep others from starting."""
         self._turns: Turns[tuple[str, asyncio.Future[None]]] = Turns()
         self._refusals: Counter[tuple[str, str]] = Counter()
         self._look_again: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def enter(self, id: str, tenant: Tenant, wish: Amounts) -> None:
+    async def enter(self, id: str, tenant: Tenant, wish: Amounts, *, made: bool = False) -> None:
         """Returns when the sandbox ``id`` may be made; then ``started`` and, at last, ``ended`` are owed.
+
+        One that is ``made`` already needs only a place: it waits behind nobody who waits for anything else.
 
         Raises LimitExceeded that says which limit and whose, and Unavailable when the server stops. Who is
         refused or cancelled owes nothing.
@@ -90,26 +94,63 @@ class Admission:
             raise _stopping()
         try:
             check_use(tenant, self.use(tenant.name), wish)
-            self._check_queue(tenant)
+            if not (made := made and self.places() > 0):
+                self._check_queue(tenant)
             self._rates.take(tenant)
         except LimitExceeded as error:
             self._refusals[tenant.name, error.details["limit"]] += 1
             raise
         self._book(id, tenant.name, wish)
+        if made:
+            self._let_in(id)
+            self._along.add(id)
+            return
         try:
             await self._turn(id, tenant)
         except BaseException:
             self.ended(id)
             raise
 
+    def join(self, id: str, tenant: Tenant, wish: Amounts) -> None:
+        """For one that is made along with another that was let in: it takes no turn, and waits for nothing.
+
+        Raises as ``enter`` does; the same is owed.
+        """
+        if self._closed:
+            raise _stopping()
+        try:
+            check_use(tenant, self.use(tenant.name), wish)
+            if self._place_shortage() is not None:
+                raise self._full(tenant, "what is made along with others does not wait")
+            self._rates.take(tenant)
+        except LimitExceeded as error:
+            self._refusals[tenant.name, error.details["limit"]] += 1
+            raise
+        self._book(id, tenant.name, wish)
+        self._let_in(id)
+        self._along.add(id)
+
+    def hold(self, id: str, tenant: str, amounts: Amounts) -> None:
+        """Something of a tenant's that is no sandbox that runs: it counts until it has ``ended``."""
+        self._book(id, tenant, amounts)
+
     def restore(self, id: str, tenant: str, amounts: Amounts) -> None:
         """One that a former server had let in, and that runs."""
         self._book(id, tenant, amounts)
         self._granted.add(id)
 
+    def rename(self, id: str, other: str) -> None:
+        """Who was let in as ``id`` becomes ``other``."""
+        self._booked[other] = self._booked.pop(id)
+        for ids in (self._granted, self._starting, self._along):
+            if id in ids:
+                ids.remove(id)
+                ids.add(other)
+
     def started(self, id: str) -> None:
         """It runs, or never will: another may start."""
         self._starting.discard(id)
+        self._along.discard(id)
         self._grant()
 
     def ended(self, id: str) -> None:
@@ -117,7 +158,7 @@ class Admission:
         if (booking := self._booked.pop(id, None)) is None:
             return
         left = self._use[booking.tenant] - booking.amounts
-        if left.sandboxes:
+        if left != Amounts():
             self._use[booking.tenant] = left
         else:
             del self._use[booking.tenant]
@@ -127,6 +168,21 @@ class Admission:
     def use(self, tenant: str) -> Amounts:
         """What a tenant has and waits for."""
         return self._use.get(tenant, Amounts())
+
+    @property
+    def starting(self) -> int:
+        """How many are being made."""
+        return len(self._starting)
+
+    def places(self) -> int:
+        """How many more sandboxes there may be."""
+        return self._limits.max_sandboxes - len(self._granted)
+
+    def makers(self) -> int:
+        """How many more may be made at once for nobody: none while somebody waits."""
+        if self._turns or self._closed:
+            return 0
+        return self._limits.max_concurrent_creates - (len(self._starting) - len(self._along))
 
     def queued(self, tenant: str) -> int:
         return self._turns.lengths().get(tenant, 0)
@@ -210,21 +266,23 @@ class Admission:
 
     def _shortage(self) -> Shortage | None:
         """Why no sandbox may be started now; the gravest reason, where there are several."""
+        return self._place_shortage() or self._maker_shortage()
+
+    def _place_shortage(self) -> Shortage | None:
+        """Why there may not be one more."""
         limits = self._limits
         if len(self._granted) >= limits.max_sandboxes:
             words = f"it runs as many sandboxes as it may, which is {limits.max_sandboxes} (max_sandboxes)"
             return Shortage("max_sandboxes", len(self._granted), limits.max_sandboxes, words)
-        if (short := self._memory_shortage()) is not None:
-            return short
-        if len(self._starting) >= limits.max_concurrent_creates:
-            words = f"it makes as many sandboxes at once as it may, which is {limits.max_concurrent_creates}"
-            return Shortage(
-                "max_concurrent_creates",
-                len(self._starting),
-                limits.max_concurrent_creates,
-                f"{words} (max_concurrent_creates)",
-            )
-        return None
+        return self._memory_shortage()
+
+    def _maker_shortage(self) -> Shortage | None:
+        """Why not one more may be made at the same time."""
+        starting, allowed = len(self._starting) - len(self._along), self._limits.max_concurrent_creates
+        if starting < allowed:
+            return None
+        words = f"it makes as many sandboxes at once as it may, which is {allowed} (max_concurrent_creates)"
+        return Shortage("max_concurrent_creates", starting, allowed, words)
 
     def _memory_shortage(self) -> Shortage | None:
         if self._available_memory_mib is None:

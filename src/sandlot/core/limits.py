@@ -112,7 +112,7 @@ def check_hooks(hooks: Hooks) -> None:
             raise InvalidArgument(f"{hook} holds a lone surrogate; it must be Unicode text") from None
         if not line.strip() or "\0" in line or size > MAX_HOOK_BYTES:
             raise InvalidArgument(
-                f"{hook} must be a line for the shell, not empty, of at most {MAX_HOOK_BYTES} bytes and without NUL"
+                f"{hook} must be a line for the shell of 1 to {MAX_HOOK_BYTES} bytes, none of them NUL"
             )
 
 
