@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from ._async.commands import AsyncCommand
     from ._async.sandbox import AsyncSandbox
     from ._async.server import AsyncServer
+    from ._async.snapshots import AsyncSnapshot
     from ._async.terminal import AsyncTerminal
     from ._errors import (
         AuthenticationError,
         CommandError,
         ConflictError,
+        ForkError,
         GuestError,
         InvalidArgumentError,
         LimitError,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         SandboxError,
         SandboxGoneError,
+        SandboxPausedError,
         SandboxTimeoutError,
         ServerUnavailableError,
         TierUnavailableError,
@@ -39,21 +42,25 @@ if TYPE_CHECKING:
         CommandResult,
         Event,
         FileInfo,
+        Hooks,
         Metrics,
         Output,
         SandboxInfo,
+        SnapshotInfo,
         Template,
         WatchEvent,
     )
     from ._sync.commands import Command
     from ._sync.sandbox import Sandbox
     from ._sync.server import Server
+    from ._sync.snapshots import Snapshot
     from ._sync.terminal import Terminal
 
 __all__ = [
     "AsyncCommand",
     "AsyncSandbox",
     "AsyncServer",
+    "AsyncSnapshot",
     "AsyncTerminal",
     "AuthenticationError",
     "CodeContext",
@@ -67,7 +74,9 @@ __all__ = [
     "Execution",
     "ExecutionError",
     "FileInfo",
+    "ForkError",
     "GuestError",
+    "Hooks",
     "InvalidArgumentError",
     "LimitError",
     "Logs",
@@ -81,9 +90,12 @@ __all__ = [
     "SandboxError",
     "SandboxGoneError",
     "SandboxInfo",
+    "SandboxPausedError",
     "SandboxTimeoutError",
     "Server",
     "ServerUnavailableError",
+    "Snapshot",
+    "SnapshotInfo",
     "Template",
     "Terminal",
     "TierUnavailableError",
@@ -96,10 +108,12 @@ _HOMES = {
     "AsyncCommand": "_async.commands",
     "AsyncSandbox": "_async.sandbox",
     "AsyncServer": "_async.server",
+    "AsyncSnapshot": "_async.snapshots",
     "AsyncTerminal": "_async.terminal",
     "Command": "_sync.commands",
     "Sandbox": "_sync.sandbox",
     "Server": "_sync.server",
+    "Snapshot": "_sync.snapshots",
     "Terminal": "_sync.terminal",
     **dict.fromkeys(("Execution", "ExecutionError", "Logs", "Result"), "_execution"),
     **dict.fromkeys(
@@ -110,9 +124,11 @@ _HOMES = {
             "CommandResult",
             "Event",
             "FileInfo",
+            "Hooks",
             "Metrics",
             "Output",
             "SandboxInfo",
+            "SnapshotInfo",
             "Template",
             "WatchEvent",
         ),

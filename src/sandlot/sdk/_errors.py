@@ -1,16 +1,18 @@
 """What can go wrong, for people who use the SDK.
 
-Every class but the last two mirrors a code of the server.
+Every class but the last three mirrors a code of the server.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from ._async.sandbox import AsyncSandbox
     from ._models import CommandResult
+    from ._sync.sandbox import Sandbox
 
 
 class SandboxError(Exception):
@@ -65,6 +67,12 @@ class ConflictError(SandboxError):
     """The thing exists, but not in a state that allows this."""
 
     code = "conflict"
+
+
+class SandboxPausedError(ConflictError):
+    """The sandbox is paused, and does not wake by itself; ``resume`` wakes it."""
+
+    code = "sandbox_paused"
 
 
 class SandboxGoneError(SandboxError):
@@ -161,6 +169,22 @@ class CommandError(SandboxError):
         self.result = result
 
 
+class ForkError(SandboxError):
+    """Some forks were made and others not. ``sandboxes`` are those that were: they run, use or kill them.
+
+    ``errors`` says of each of the others why there is none.
+    """
+
+    code = "fork_incomplete"
+
+    def __init__(
+        self, message: str, *, sandboxes: Sequence[Sandbox | AsyncSandbox], errors: Sequence[SandboxError]
+    ) -> None:
+        super().__init__(message)
+        self.sandboxes: list[Any] = list(sandboxes)
+        self.errors = list(errors)
+
+
 _WITH_RETRY_AFTER = (LimitError, ServerUnavailableError)
 _MIRRORED: tuple[type[SandboxError], ...] = (
     InvalidArgumentError,
@@ -168,6 +192,7 @@ _MIRRORED: tuple[type[SandboxError], ...] = (
     PermissionDeniedError,
     NotFoundError,
     ConflictError,
+    SandboxPausedError,
     SandboxGoneError,
     TierUnavailableError,
     TooLargeError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Json = Mapping[str, Any]
 
@@ -19,11 +19,38 @@ def _time(value: str | float | None) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Lines for the sandbox's shell, run as its user.
+
+    ``on_create`` runs once, and ``on_resume`` each time that it comes back: from a pause, as a fork, from a
+    snapshot. ``ready`` is tried until it exits with 0; only then does ``create`` return.
+    """
+
+    on_create: str | None = None
+    on_resume: str | None = None
+    ready: str | None = None
+
+    @classmethod
+    def _of(cls, data: Json) -> Hooks:
+        return cls(on_create=data.get("on_create"), on_resume=data.get("on_resume"), ready=data.get("ready"))
+
+    def _wish(self) -> dict[str, str]:
+        lines = {"on_create": self.on_create, "on_resume": self.on_resume, "ready": self.ready}
+        return {name: line for name, line in lines.items() if line is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxInfo:
     """A sandbox as it was when the server was asked.
 
-    ``state`` is one of creating, running, killing, killed, failed, and ``reason`` says why it ended. Sizes
-    are in MiB. ``deadline`` is when the server will kill it, None for never. Times are in UTC.
+    ``state`` is one of creating, running, pausing, paused, resuming, killing, killed, failed, and ``reason``
+    says why it ended. Sizes are in MiB, times are in UTC. ``deadline`` is when the server will kill it, or
+    pause it where ``on_timeout`` says so; None for never.
+
+    While it is paused, since ``paused_at``, ``depth`` says how it is kept: ``frozen`` in memory, on ``disk``
+    with its memory, or its ``files`` alone. ``generation`` counts how often it came back: as a fork, from a
+    snapshot, from disk. ``snapshot_id`` is the snapshot that it was made from or last went back to,
+    ``parent_id`` the sandbox that it was forked from.
 
     ``port_url`` is the address of its web ports, with ``{port}`` in place of a number; ``get_url`` puts one
     there. ``ingress_token`` opens them where ``ingress`` is ``token``: send it as header X-Sandlot-Token.
@@ -49,6 +76,17 @@ class SandboxInfo:
     ingress: str = "public"
     ingress_token: str | None = None
     port_url: str = ""
+    on_timeout: str = "kill"
+    pause_memory: bool = True
+    pause_idle_s: float | None = None
+    auto_resume: bool = True
+    keep_paused_s: float | None = None
+    paused_at: datetime | None = None
+    depth: str | None = None
+    generation: int = 0
+    snapshot_id: str | None = None
+    parent_id: str | None = None
+    hooks: Hooks = field(default_factory=Hooks)
 
     @classmethod
     def _of(cls, data: Json) -> SandboxInfo:
@@ -73,6 +111,62 @@ class SandboxInfo:
             ingress=data.get("ingress", "public"),
             ingress_token=data.get("ingress_token"),
             port_url=data.get("port_url", ""),
+            on_timeout=data.get("on_timeout", "kill"),
+            pause_memory=data.get("pause_memory", True),
+            pause_idle_s=data.get("pause_idle_s"),
+            auto_resume=data.get("auto_resume", True),
+            keep_paused_s=data.get("keep_paused_s"),
+            paused_at=_time(data.get("paused_at")),
+            depth=data.get("depth"),
+            generation=data.get("generation", 0),
+            snapshot_id=data.get("snapshot_id"),
+            parent_id=data.get("parent_id"),
+            hooks=Hooks._of(data.get("hooks") or {}),
+        )
+
+
+# Without slots: the handle made of it keeps its server beside these fields.
+@dataclass(frozen=True, kw_only=True)
+class SnapshotInfo:
+    """A sandbox as it was at one moment, kept by the server.
+
+    ``memory`` tells whether its processes are in it, or its files alone. ``size_bytes`` is what memory and
+    files are, ``stored_bytes`` what the snapshot has added to the disk: what it shares with others is not
+    counted again. ``expires_at`` is when the server deletes it, None for never. Times are in UTC.
+    """
+
+    id: str
+    name: str | None
+    sandbox_id: str
+    memory: bool
+    created_at: datetime | None
+    expires_at: datetime | None
+    size_bytes: int
+    stored_bytes: int
+    template: str
+    isolation: str
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+    pids: int
+
+    @classmethod
+    def _of(cls, data: Json) -> Self:
+        return cls(
+            id=data["id"],
+            name=data.get("name"),
+            sandbox_id=data["sandbox_id"],
+            memory=bool(data["memory"]),
+            created_at=_time(data.get("created_at")),
+            expires_at=_time(data.get("expires_at")),
+            size_bytes=data.get("size_bytes", 0),
+            stored_bytes=data.get("stored_bytes", 0),
+            template=data["template"],
+            isolation=data["isolation"],
+            cpus=data.get("cpus", 0.0),
+            memory_mib=data.get("memory_mib", 0),
+            disk_mib=data.get("disk_mib", 0),
+            pids=data.get("pids", 0),
         )
 
 

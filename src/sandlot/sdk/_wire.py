@@ -11,6 +11,7 @@ from typing import IO, Any
 from urllib.parse import quote, urlencode
 
 from ._errors import InvalidArgumentError, SandboxError, seconds
+from ._models import SnapshotInfo
 
 MAX_LINE = 32 * 1024 * 1024
 CHUNK = 256 * 1024
@@ -89,6 +90,18 @@ def _text(value: object) -> str:
 def given(**fields: object) -> dict[str, object]:
     """The fields that are not None: what is left out is the server's to choose."""
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def origin(template: str, snapshot: SnapshotInfo | str | None) -> dict[str, object]:
+    """What a sandbox starts from. A snapshot knows its template: a default beside it would be one given."""
+    if snapshot is None:
+        return {"template": template}
+    return {"snapshot": snapshot_id(snapshot), **({} if template == "base" else {"template": template})}
+
+
+def snapshot_id(snapshot: SnapshotInfo | str) -> str:
+    """Of a snapshot, or the id or name that was given."""
+    return snapshot if isinstance(snapshot, str) else snapshot.id
 
 
 def command_body(command: str | list[str] | tuple[str, ...], **fields: object) -> dict[str, object]:

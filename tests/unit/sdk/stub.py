@@ -74,6 +74,8 @@ class Command:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     task: asyncio.Task[None] | None = None
     master: int = -1
+    #: Whoever follows it is told that its sandbox is paused.
+    paused: bool = False
 
     async def add(self, stream: str, data: bytes) -> None:
         async with self.changed:
@@ -128,6 +130,10 @@ class Stub:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.boxes: dict[str, Box] = {}
+        #: Newest first; the files of each are in a folder of its name.
+        self.snapshots: list[dict[str, Any]] = []
+        #: How many of the next fork's children fail.
+        self.failing_forks = 0
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
         self.connections: set[tuple[str, int]] = set()
@@ -190,6 +196,14 @@ class Stub:
             ("GET", one, self.get),
             ("DELETE", one, self.kill),
             ("POST", one + "/timeout", self.timeout),
+            ("POST", one + "/pause", self.pause),
+            ("POST", one + "/resume", self.resume),
+            ("POST", one + "/fork", self.fork),
+            ("POST", one + "/rollback", self.rollback),
+            ("POST", one + "/snapshots", self.create_snapshot),
+            ("GET", "/v1/snapshots", self.list_snapshots),
+            ("GET", "/v1/snapshots/{snapshot:path}", self.get_snapshot),
+            ("DELETE", "/v1/snapshots/{snapshot:path}", self.delete_snapshot),
             ("GET", one + "/metrics", self.metrics),
             ("GET", one + "/events", self.events),
             ("POST", one + "/commands", self.run),
@@ -245,6 +259,8 @@ class Stub:
 
     def live(self, request: Any) -> Box:
         box = self.box(request)
+        if box.data["state"] == "paused":
+            raise Refused(409, "sandbox_paused", f"sandbox {box.data['id']} is paused")
         if box.data["state"] != "running":
             raise Refused(410, "sandbox_gone", f"sandbox {box.data['id']} was killed: {box.data['reason']}")
         return box
@@ -275,7 +291,15 @@ class Stub:
     async def create(self, request: Request) -> Response:
         body = await request.json()
         self.bodies.append(body)
-        id = "sb" + "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(20))
+        box = self._make(body)
+        if "snapshot" in body:
+            snapshot = self._snapshot(body["snapshot"])
+            shutil.copytree(self.folder / snapshot["id"], box.home, dirs_exist_ok=True)
+            box.data |= {"snapshot_id": snapshot["id"], "generation": 1}
+        return JSONResponse(box.data, 201)
+
+    def _make(self, body: dict[str, Any]) -> Box:
+        id = _id("sb")
         home = self.folder / id
         home.mkdir()
         timeout = body.get("timeout_s", 300)
@@ -301,13 +325,24 @@ class Stub:
             "ingress_token": "t" if body.get("ingress") == "token" else None,
             "domain": "box.test",
             "port_url": f"https://{{port}}-{id}.box.test",
+            "on_timeout": body.get("on_timeout", "kill"),
+            "pause_memory": body.get("pause_memory", True),
+            "pause_idle_s": body.get("pause_idle_s"),
+            "auto_resume": body.get("auto_resume", True),
+            "keep_paused_s": body.get("keep_paused_s"),
+            "paused_at": None,
+            "depth": None,
+            "generation": 0,
+            "snapshot_id": None,
+            "parent_id": None,
+            "hooks": {"on_create": None, "on_resume": None, "ready": None} | body.get("hooks", {}),
             "a_field_of_tomorrow": 1,
         }
         self.boxes[id] = Box(data, home)
-        return JSONResponse(data, 201)
+        return self.boxes[id]
 
     async def list(self, request: Request) -> Response:
-        states = request.query_params.get("state", "creating,running,killing").split(",")
+        states = request.query_params.get("state", "creating,running,paused,killing").split(",")
         labels = [label.split(":", 1) for label in request.query_params.getlist("metadata")]
         found = [
             box.data
@@ -339,6 +374,111 @@ class Stub:
         seconds = (await request.json())["timeout_s"]
         box.data["deadline"] = None if seconds is None else _now(seconds)
         return JSONResponse(box.data)
+
+    async def pause(self, request: Request) -> Response:
+        box = self.live(request)
+        memory = (await request.json())["memory"]
+        box.data |= {"state": "paused", "depth": "disk" if memory else "files", "paused_at": _now()}
+        for command in box.commands.values():
+            async with command.changed:
+                command.paused = True
+                command.changed.notify_all()
+        return JSONResponse(box.data)
+
+    async def resume(self, request: Request) -> Response:
+        box = self.box(request)
+        body = await request.json()
+        self.bodies.append(body)
+        was_paused = box.data["state"] == "paused"
+        box.data |= {"state": "running", "depth": None, "paused_at": None}
+        box.data["generation"] += was_paused
+        if "timeout_s" in body:
+            box.data["deadline"] = _now(body["timeout_s"])
+        for command in box.commands.values():
+            command.paused = False
+        return JSONResponse(box.data)
+
+    async def fork(self, request: Request) -> Response:
+        box = self.live(request)
+        body = await request.json()
+        self.bodies.append(body)
+        forks: list[dict[str, Any]] = []
+        for number in range(body["count"]):
+            if number < self.failing_forks:
+                error = {"code": "limit_exceeded", "message": "the machine is full"}
+                forks.append({"sandbox": None, "error": error})
+                continue
+            child = self._make({"timeout_s": body["timeout_s"]})
+            shutil.copytree(box.home, child.home, dirs_exist_ok=True)
+            child.data |= {"parent_id": box.data["id"], "generation": 1}
+            forks.append({"sandbox": child.data, "error": None})
+        self.failing_forks = 0
+        return JSONResponse({"forks": forks})
+
+    async def rollback(self, request: Request) -> Response:
+        box = self.box(request)
+        snapshot = self._snapshot((await request.json())["snapshot"])
+        shutil.rmtree(box.home)
+        shutil.copytree(self.folder / snapshot["id"], box.home)
+        box.data |= {"state": "running", "snapshot_id": snapshot["id"]}
+        return JSONResponse(box.data)
+
+    async def create_snapshot(self, request: Request) -> Response:
+        box = self.live(request)
+        body = await request.json()
+        self.bodies.append(body)
+        name = body.get("name")
+        if name is not None and any(one["name"] == name for one in self.snapshots):
+            raise Refused(409, "conflict", f"there is a snapshot {name!r}")
+        copied = (
+            "template",
+            "template_id",
+            "isolation",
+            "cpus",
+            "memory_mib",
+            "disk_mib",
+            "pids",
+            "internet",
+        )
+        made = {key: box.data[key] for key in copied} | {
+            "id": _id("sn"),
+            "name": name,
+            "sandbox_id": box.data["id"],
+            "memory": body.get("memory", True),
+            "created_at": _now(),
+            "expires_at": _now(body["expires_s"]) if "expires_s" in body else None,
+            "size_bytes": 3 * 1024 * 1024,
+            "stored_bytes": 1024 * 1024,
+            "a_field_of_tomorrow": 1,
+        }
+        shutil.copytree(box.home, self.folder / str(made["id"]))
+        self.snapshots.insert(0, made)
+        return JSONResponse(made, 201)
+
+    async def list_snapshots(self, request: Request) -> Response:
+        wanted = request.query_params.get("sandbox_id")
+        found = [one for one in self.snapshots if wanted in (None, one["sandbox_id"])]
+        start = int(request.query_params.get("cursor", 0))
+        end = start + min(int(request.query_params["limit"]), self.page_size)
+        return JSONResponse(
+            {"snapshots": found[start:end], "next_cursor": str(end) if end < len(found) else None}
+        )
+
+    async def get_snapshot(self, request: Request) -> Response:
+        return JSONResponse(self._snapshot(request.path_params["snapshot"]))
+
+    async def delete_snapshot(self, request: Request) -> Response:
+        try:
+            self.snapshots.remove(self._snapshot(request.path_params["snapshot"]))
+        except Refused:
+            return JSONResponse({"deleted": False})
+        return JSONResponse({"deleted": True})
+
+    def _snapshot(self, id_or_name: str) -> dict[str, Any]:
+        for one in self.snapshots:
+            if id_or_name in (one["id"], one["name"]):
+                return one
+        raise Refused(404, "not_found", f"there is no snapshot {id_or_name!r}")
 
     async def metrics(self, request: Request) -> Response:
         self.live(request)
@@ -589,6 +729,10 @@ class Stub:
         return Response(status_code=204)
 
 
+def _id(prefix: str) -> str:
+    return prefix + "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(20))
+
+
 def _now(later: float = 0.0) -> str:
     return (datetime.now(UTC) + timedelta(seconds=later)).isoformat().replace("+00:00", "Z")
 
@@ -624,7 +768,7 @@ async def _follow(command: Command, stdout: int, stderr: int) -> AsyncIterator[d
     seen = 0
     while True:
         async with command.changed:
-            while command.exit is None and seen == len(command.output):
+            while command.exit is None and seen == len(command.output) and not command.paused:
                 await command.changed.wait()
         while seen < len(command.output):
             stream, offset, data = command.output[seen]
@@ -636,6 +780,9 @@ async def _follow(command: Command, stdout: int, stderr: int) -> AsyncIterator[d
                 yield {"type": "keepalive"}
         if command.exit is not None:
             yield {"type": "exit", **command.exit}
+            return
+        if command.paused:
+            yield {"type": "error", "error": {"code": "sandbox_paused", "message": "the sandbox is paused"}}
             return
 
 

@@ -10,15 +10,16 @@ from typing import Self
 
 from sandlot.sdk import _wire
 from sandlot.sdk._config import resolve
-from sandlot.sdk._errors import SandboxError
+from sandlot.sdk._errors import ForkError, SandboxError, from_body
 from sandlot.sdk._execution import Execution, ExecutionError, Result
-from sandlot.sdk._models import CodeContext, Event, Metrics, SandboxInfo
+from sandlot.sdk._models import CodeContext, Event, Hooks, Metrics, SandboxInfo
 from sandlot.sdk._sio import Callback
 
 from ._api import Api
 from .code import MAX_OUTPUT, Contexts, Run, execute
 from .commands import Commands
 from .files import Files
+from .snapshots import Snapshot
 from .terminal import Terminal
 
 
@@ -69,6 +70,13 @@ class Sandbox:
         internet: bool = True,
         hostname: str | None = None,
         ingress: str | None = None,
+        snapshot: Snapshot | str | None = None,
+        on_timeout: str | None = None,
+        pause_memory: bool | None = None,
+        pause_idle: float | None = None,
+        auto_resume: bool | None = None,
+        keep_paused: float | None = None,
+        hooks: Hooks | None = None,
         api_key: str | None = None,
         url: str | None = None,
     ) -> Self:
@@ -83,11 +91,22 @@ class Sandbox:
             pids: how many processes and threads it may have.
             env: variables for everything that runs in it.
             metadata: labels of yours, for ``list``.
-            timeout: seconds until the server kills it, see ``set_timeout``; None for never.
+            timeout: seconds until the server kills it, or pauses it, see ``on_timeout`` and ``set_timeout``;
+                None for never.
             internet: whether it reaches the internet. It never reaches the host or other sandboxes.
             hostname: what the machine calls itself.
             ingress: who reaches its web ports: ``public``, if not given, for whoever knows their addresses,
                 ``token`` for those who also send ``info().ingress_token``, ``off`` for nobody.
+            snapshot: what it starts from instead of a template: a snapshot, its id or its name. It decides
+                the template, isolation, memory, disk and pids, which are not to be given then.
+            on_timeout: ``kill``, if not given, or ``pause``.
+            pause_memory: whether a pause that comes by itself keeps memory and processes, as it does if not
+                given, or the files alone.
+            pause_idle: seconds with nothing to run after which it is paused; never if not given.
+            auto_resume: whether any request wakes it from a pause, as if not given; otherwise only
+                ``resume`` does.
+            keep_paused: seconds that it is kept once it is paused; without limit if not given.
+            hooks: what runs when it is made and each time that it comes back.
             api_key: SANDLOT_API_KEY or this machine's credentials file if not given.
             url: SANDLOT_URL, the credentials file or http://127.0.0.1:7263 if not given.
 
@@ -110,7 +129,7 @@ class Sandbox:
         """
         api = Api(resolve(url, api_key))
         body = {
-            "template": template,
+            **_wire.origin(template, snapshot),
             "timeout_s": timeout,
             "internet": internet,
             **_wire.given(
@@ -123,6 +142,12 @@ class Sandbox:
                 metadata=dict(metadata) if metadata else None,
                 hostname=hostname,
                 ingress=ingress,
+                on_timeout=on_timeout,
+                pause_memory=pause_memory,
+                pause_idle_s=pause_idle,
+                auto_resume=auto_resume,
+                keep_paused_s=keep_paused,
+                hooks=hooks._wish() if hooks else None,
             ),
         }
         answer = api.request("POST", "/v1/sandboxes", json=body, timeout=_wire.CREATE_TIMEOUT)
@@ -131,7 +156,7 @@ class Sandbox:
 
     @classmethod
     def connect(cls, id: str, *, api_key: str | None = None, url: str | None = None) -> Self:
-        """A handle on a sandbox that exists, made here or elsewhere.
+        """A handle on a sandbox that exists, made here or elsewhere. A paused one is not woken by this.
 
         Raises:
             NotFoundError: there is no sandbox of this id.
@@ -240,7 +265,7 @@ class Sandbox:
         return bool(answer.json()["killed"])
 
     def set_timeout(self, seconds: float | None) -> SandboxInfo:
-        """Let the sandbox live for so many seconds from now; None for no end.
+        """Let the sandbox run for so many seconds from now; None for no end.
 
         Raises:
             InvalidArgumentError: more than the server allows.
@@ -254,6 +279,143 @@ class Sandbox:
         """
         path = _wire.path("sandboxes", self.id, "timeout")
         return SandboxInfo._of((self._api.request("POST", path, json={"timeout_s": seconds})).json())
+
+    def pause(self, *, memory: bool = True) -> SandboxInfo:
+        """Let nothing of it run any more, and keep it as it is, until a request or ``resume`` wakes it.
+
+        Args:
+            memory: keep memory and processes too; without, the files alone are kept, and it starts anew.
+
+        Raises:
+            ConflictError: it is paused, or its isolation cannot keep memory.
+            SandboxGoneError: it has ended.
+            NotEnoughSpaceError: the server's disk cannot take it; it goes on.
+
+        What reads the output of a command, here or elsewhere, gets a SandboxPausedError.
+
+        Example:
+            ```python
+            sandbox.commands.start("sleep 1000", tag="job")
+            assert (sandbox.pause()).state == "paused"
+            sandbox.resume()
+            assert [command.running for command in sandbox.commands.list()] == [True]
+            ```
+        """
+        path = _wire.path("sandboxes", self.id, "pause")
+        return self._changed(path, {"memory": memory})
+
+    def resume(self, timeout: float | None = None) -> SandboxInfo:
+        """Let it go on where it was paused. One that runs is only given the timeout.
+
+        Args:
+            timeout: seconds from now until the server kills or pauses it, a later deadline stays; those that
+                it was made with if not given.
+
+        Raises:
+            LimitError: your limit, or the host's, is used up.
+            ConflictError: what was kept of it cannot be read.
+            SandboxGoneError: it has ended.
+
+        Example:
+            ```python
+            sandbox.pause()
+            assert (sandbox.resume(timeout=600)).state == "running"
+            ```
+        """
+        path = _wire.path("sandboxes", self.id, "resume")
+        return self._changed(path, _wire.given(timeout_s=timeout))
+
+    def snapshot(
+        self, *, name: str | None = None, memory: bool | None = None, expires: float | None = None
+    ) -> Snapshot:
+        """Keep the sandbox as it is now; it goes on. The snapshot is whole when this returns.
+
+        Args:
+            name: one by which you find it again; it must not be that of another.
+            memory: with memory and processes, or the files alone; the former, where its isolation can, if
+                not given.
+            expires: seconds until the server deletes it; never if not given.
+
+        Raises:
+            ConflictError: there is a snapshot of this name, or its isolation cannot keep memory.
+            SandboxGoneError: it has ended.
+            NotEnoughSpaceError: the server's disk cannot take it.
+
+        Example:
+            ```python
+            snapshot = sandbox.snapshot(expires=3600)
+            assert snapshot.sandbox_id == sandbox.id
+            snapshot.delete()
+            ```
+        """
+        path = _wire.path("sandboxes", self.id, "snapshots")
+        wish = _wire.given(name=name, memory=memory, expires_s=expires)
+        answer = self._api.request("POST", path, json=wish, timeout=_wire.CREATE_TIMEOUT)
+        return Snapshot._kept(answer.json(), self._api)
+
+    def rollback(self, snapshot: Snapshot | str) -> SandboxInfo:
+        """Return to one of this sandbox's own snapshots. On failure it stays as it is.
+
+        Args:
+            snapshot: the snapshot, its id or its name.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            ConflictError: it is another sandbox's, or cannot be read.
+            SandboxGoneError: the sandbox has ended.
+
+        Example:
+            ```python
+            snapshot = sandbox.snapshot()
+            sandbox.files.write("mistake", "x")
+            sandbox.rollback(snapshot)
+            assert not sandbox.files.exists("mistake")
+            snapshot.delete()
+            ```
+        """
+        path = _wire.path("sandboxes", self.id, "rollback")
+        return self._changed(path, {"snapshot": _wire.snapshot_id(snapshot)})
+
+    def fork(self, count: int = 1, *, timeout: float | None = 300) -> builtins.list[Self]:
+        """New sandboxes with the memory, processes and files of this one, which goes on.
+
+        Each has an id and addresses of its own. What a program has drawn from a random generator in its own
+        memory is the same in all of them: see ``Hooks.on_resume``.
+
+        Args:
+            count: how many.
+            timeout: seconds until the server kills or pauses each of them; None for never.
+
+        Raises:
+            ForkError: some were made, which are in its ``sandboxes``, and others not.
+            LimitError: there is no room for any.
+            ConflictError: its isolation cannot keep memory.
+            SandboxGoneError: it has ended.
+
+        Example:
+            ```python
+            sandbox.files.write("state", "prepared")
+            for number, child in enumerate(sandbox.fork(2)):
+                with child:
+                    child.files.write("state", f"changed by {number}")
+            assert sandbox.files.read("state") == "prepared"
+            ```
+        """
+        path = _wire.path("sandboxes", self.id, "fork")
+        wish = {"count": count, "timeout_s": timeout}
+        answer = self._api.request("POST", path, json=wish, timeout=_wire.CREATE_TIMEOUT)
+        forks = answer.json()["forks"]
+        infos = [SandboxInfo._of(fork["sandbox"]) for fork in forks if fork.get("sandbox")]
+        made = [type(self)(self._api, info.id, info.port_url) for info in infos]
+        errors = [from_body(fork["error"]) for fork in forks if fork.get("error")]
+        if errors:
+            message = f"{len(made)} of {len(forks)} forks of {self.id} were made: {errors[0]}"
+            raise ForkError(message, sandboxes=made, errors=errors)
+        return made
+
+    def _changed(self, path: str, wish: Mapping[str, object]) -> SandboxInfo:
+        answer = self._api.request("POST", path, json=wish, timeout=_wire.CREATE_TIMEOUT)
+        return SandboxInfo._of(answer.json())
 
     def metrics(self) -> Metrics:
         """What the sandbox uses now.
