@@ -10,7 +10,7 @@ import httpx
 
 from sandlot.server.local import LocalServer
 
-from .wire import SANDBOXES, RawClient, lines, named, until
+from .wire import RawClient, lines, until
 
 MIB = 1024 * 1024
 HALF_OPEN = 200
@@ -77,44 +77,6 @@ def test_one_who_does_not_read_a_large_file(http: httpx.Client, at: str, server:
         for _ in range(20):
             assert http.get(f"{at}/files/stat?path=sparse").json()["size"] == 4 << 30
         assert resident_bytes(server) < before + 32 * MIB
-
-
-def test_many_who_never_finish_their_request(http: httpx.Client, at: str, server: LocalServer) -> None:
-    before = resident_bytes(server)
-    with ExitStack() as stack:
-        crowd = [stack.enter_context(RawClient(server)) for _ in range(HALF_OPEN)]
-        for number, client in enumerate(crowd):
-            client.send(f"GET {SANDBOXES} HTTP/1.1\r\nhost: half-open-{number}\r\n".encode())
-        for _ in range(5):
-            assert lines(http.post(f"{at}/commands", json={"command": "exit 3"}))[-1]["exit_code"] == 3
-        assert resident_bytes(server) < before + 32 * MIB
-        for client in crowd:
-            status, body = client.answer()
-            assert status == 408
-            named(body, "request_timeout", "head", "10 s")
-
-
-def test_many_who_say_nothing_are_let_go(http: httpx.Client, at: str, server: LocalServer) -> None:
-    with ExitStack() as stack:
-        crowd = [stack.enter_context(RawClient(server)) for _ in range(HALF_OPEN)]
-        assert lines(http.post(f"{at}/commands", json={"command": "exit 3"}))[-1]["exit_code"] == 3
-        for client in crowd:
-            assert client.rest() == b""
-
-
-def test_one_who_never_finishes_a_body(http: httpx.Client, at: str, server: LocalServer) -> None:
-    """Of an upload, whose old content stays; a request of JSON is the same to the server."""
-    http.put(f"{at}/files?path=kept", content=b"old").raise_for_status()
-    with RawClient(server) as upload, RawClient(server) as request:
-        upload.ask("PUT", f"{at}/files?path=kept", length=MIB)
-        upload.send(b"new")
-        request.ask("POST", SANDBOXES, length=MIB)
-        request.send(b'{"template": ')
-        for client in (upload, request):
-            status, body = client.answer()
-            assert status == 408
-            named(body, "request_timeout", "body", "30 s")
-    assert http.get(f"{at}/files?path=kept").content == b"old"
 
 
 def test_many_at_once_are_all_answered(http: httpx.Client, at: str, server: LocalServer) -> None:

@@ -17,7 +17,7 @@ from sandlot.server.local import LocalServer
 from tests.conftest import TEMPLATES_DIR
 from tests.leftovers import Footprint
 
-from .test_crowd import resident_bytes
+from .test_crowd import HALF_OPEN, resident_bytes
 from .wire import PATIENCE_S, SANDBOXES, RawClient, lines, named, until
 
 MIB = 1024 * 1024
@@ -45,6 +45,7 @@ def small(footprint: Footprint, tmp_path_factory: pytest.TempPathFactory) -> Ite
         TEMPLATES_DIR,
         through=["prlimit", "--nofile=200:2048"],
         SANDLOT_MAX_CONNECTIONS=str(CONNECTIONS),
+        SANDLOT_HEADER_TIMEOUT_S="3",
         SANDLOT_BODY_IDLE_TIMEOUT_S="3",
         SANDLOT_SEND_IDLE_TIMEOUT_S="5",
         SANDLOT_KEEP_ALIVE_S="5",
@@ -105,6 +106,44 @@ def test_work_goes_on_beside_a_thousand_who_never_finish(
             lambda: open_sockets(small) <= sockets + 40, "the connections being let go, their clients there"
         )
     until(lambda: open_sockets(small) <= sockets + 8, "the rest of the connections being let go")
+
+
+def test_many_who_never_finish_their_request(small: LocalServer, worker: httpx.Client, box: str) -> None:
+    before = resident_bytes(small)
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(RawClient(small)) for _ in range(HALF_OPEN)]
+        for number, client in enumerate(crowd):
+            client.send(f"GET {SANDBOXES} HTTP/1.1\r\nhost: half-open-{number}\r\n".encode())
+        for _ in range(5):
+            assert lines(worker.post(f"{box}/commands", json={"command": "exit 3"}))[-1]["exit_code"] == 3
+        assert resident_bytes(small) < before + 32 * MIB
+        for client in crowd:
+            status, body = client.answer()
+            assert status == 408
+            named(body, "request_timeout", "head", "3 s")
+
+
+def test_many_who_say_nothing_are_let_go(small: LocalServer, worker: httpx.Client, box: str) -> None:
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(RawClient(small)) for _ in range(HALF_OPEN)]
+        assert lines(worker.post(f"{box}/commands", json={"command": "exit 3"}))[-1]["exit_code"] == 3
+        for client in crowd:
+            assert client.rest() == b""
+
+
+def test_one_who_never_finishes_a_body(small: LocalServer, worker: httpx.Client, box: str) -> None:
+    """Of an upload, whose old content stays; a request of JSON is the same to the server."""
+    worker.put(f"{box}/files?path=kept", content=b"old").raise_for_status()
+    with RawClient(small) as upload, RawClient(small) as request:
+        upload.ask("PUT", f"{box}/files?path=kept", length=MIB)
+        upload.send(b"new")
+        request.ask("POST", SANDBOXES, length=MIB)
+        request.send(b'{"template": ')
+        for client in (upload, request):
+            status, body = client.answer()
+            assert status == 408
+            named(body, "request_timeout", "body", "3 s")
+    assert worker.get(f"{box}/files?path=kept").content == b"old"
 
 
 def test_a_stream_stays_while_a_thousand_come(small: LocalServer, worker: httpx.Client, box: str) -> None:
