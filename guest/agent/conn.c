@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "requests.h"
+#include "sha256.h"
 
 enum {
     MAX_CONNECTIONS = 16,
@@ -50,8 +51,8 @@ struct conn {
 
 static struct source listener;
 static struct conn *conns;
-static char secret[SECRET_MAX];
-static size_t secret_length;
+/* Of the secret: whoever reads the agent's memory, as root may inside, cannot say HELLO by it. */
+static uint8_t secret_digest[SHA256_SIZE];
 static uint64_t nonce; /* tells a host whether the process ids that it knows are this agent's */
 
 /* ---- queue of bytes to send ---- */
@@ -232,9 +233,11 @@ void request_fail(struct request *request, enum error_code code, int number, con
 
 /* ---- frames in ---- */
 
-static bool same_secret(const uint8_t *given, size_t length) {
-    uint8_t difference = length == secret_length ? 0 : 1;
-    for (size_t i = 0; i < secret_length; i++) difference |= (uint8_t)secret[i] ^ (i < length ? given[i] : 0);
+static bool same_secret(uint8_t *given, size_t length) {
+    uint8_t digest[SHA256_SIZE], difference = 0;
+    sha256(given, length, digest);
+    if (length) explicit_bzero(given, length);
+    for (int i = 0; i < SHA256_SIZE; i++) difference |= secret_digest[i] ^ digest[i];
     return difference == 0;
 }
 
@@ -491,13 +494,24 @@ static void on_accept(struct source *source, uint32_t events) {
     on_socket(&conn->source, EPOLLIN); /* HELLO often comes with the connection */
 }
 
-void conn_listen(uint32_t address, uint16_t port, const char *given_secret) {
-    secret_length = strlen(given_secret);
-    if (secret_length == 0 || secret_length > SECRET_MAX) {
+static bool take_secret(const void *secret, size_t length) {
+    if (length == 0 || length > SECRET_MAX) return false;
+    sha256(secret, length, secret_digest);
+    return true;
+}
+
+bool conn_renew(struct conn *asking, const void *secret, size_t length) {
+    if (!take_secret(secret, length)) return false;
+    for (struct conn *conn = conns; conn; conn = conn->next)
+        if (conn != asking) conn->dead = true;
+    return true;
+}
+
+void conn_listen(uint32_t address, uint16_t port, const char *secret) {
+    if (!take_secret(secret, strlen(secret))) {
         fprintf(stderr, "sandlot agent: SANDLOT_SECRET must have 1 to %d bytes\n", SECRET_MAX);
         exit(2);
     }
-    memcpy(secret, given_secret, secret_length);
     getrandom(&nonce, sizeof nonce, 0);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);

@@ -46,6 +46,8 @@ struct chunk {
 
 void conn_listen(uint32_t address, uint16_t port, const char *secret);
 void conn_round_end(void);
+/* From now on HELLO takes this secret only, and all other connections end. False when no secret can be like it. */
+bool conn_renew(struct conn *asking, const void *secret, size_t length);
 
 void request_reply(struct request *, const void *payload, size_t length);
 void request_fail(struct request *, enum error_code, int number, const char *format, ...)

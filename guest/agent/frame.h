@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 enum {
-    PROTOCOL_VERSION = 3,
-    OLDEST_VERSION = 1, /* 2 adds ACTIVITY; 3 marks in a watch, links resolved, the owner of folders made */
+    PROTOCOL_VERSION = 4,
+    OLDEST_VERSION = 1, /* 2 adds ACTIVITY; 3 marks in a watch, links resolved, the owner of folders made;
+                           4 RENEW */
     FRAME_HEADER = 12,
     FRAME_MAX = 256 * 1024,
     INITIAL_CREDIT = 64 * 1024,
@@ -38,6 +39,7 @@ enum frame_type {
     FRAME_STATS = 0x27,
     FRAME_DIAL = 0x28,
     FRAME_ACTIVITY = 0x29,
+    FRAME_RENEW = 0x2A,
 
     FRAME_STAT = 0x30,
     FRAME_LIST = 0x31,

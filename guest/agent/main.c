@@ -15,6 +15,7 @@
 #include "launch.h"
 #include "memory.h"
 #include "process.h"
+#include "renew.h"
 #include "sudo.h"
 
 static void reap(void) {
@@ -30,7 +31,7 @@ static void reap(void) {
 static char *take_secret(void) {
     char *value = getenv("SANDLOT_SECRET");
     char *copy = value ? strdup(value) : NULL;
-    if (value) memset(value, 0, strlen(value));
+    if (value) explicit_bzero(value, strlen(value));
     unsetenv("SANDLOT_SECRET");
     return copy;
 }
@@ -70,8 +71,9 @@ int main(int count, char **arguments) {
     jobs_open();
     sudo_listen((unsigned)port);
     conn_listen(address.s_addr, (uint16_t)port, secret);
-    memset(secret, 0, strlen(secret));
+    explicit_bzero(secret, strlen(secret));
     free(secret);
+    renew_open();
     say_ready();
     loop_run(reap, conn_round_end);
 }

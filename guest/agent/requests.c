@@ -6,6 +6,7 @@
 #include "job.h"
 #include "memory.h"
 #include "process.h"
+#include "renew.h"
 #include "tree.h"
 #include "watch.h"
 
@@ -20,6 +21,7 @@ static void (*const direct[256])(struct request *) = {
     [FRAME_STATS] = memory_stats,
     [FRAME_DIAL] = dial_open,
     [FRAME_ACTIVITY] = activity_tell,
+    [FRAME_RENEW] = renew_tell,
 };
 
 static const struct {

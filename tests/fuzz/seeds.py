@@ -97,6 +97,8 @@ def connections() -> Iterator[bytes]:
         encode(FrameType.READ_TREE, 2, _path("/t").done())
         + encode(FrameType.STAT, 3, _path("/t/f").u8(1).done()),
     )
+    renew = Writer().text("t", "").u64(2).text("other", "").blob(b"entropy").done()
+    yield pieces(encode(FrameType.RENEW, 1, renew), encode(FrameType.STATS, 2))
     hello = Writer().u16(1).u16(1).text("s", "").done()
     yield pieces(encode(FrameType.HELLO, 0, hello), encode(FrameType.STATS, 1), head=b"\1")
     yield pieces(encode(FrameType.HELLO, 0, hello)[:9], encode(FrameType.HELLO, 0, hello)[9:], head=b"\1")

@@ -19,7 +19,7 @@ static void must(int result, const char *what) {
 }
 
 void box_open(void) {
-    must(unshare(CLONE_NEWNS | CLONE_NEWNET), "unshare");
+    must(unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS), "unshare");
     must(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), "private mounts");
     must(mount("none", place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=8m,nr_inodes=4096"), "tmpfs");
     outside = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

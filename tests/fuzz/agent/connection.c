@@ -23,7 +23,6 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
     box_enter(NULL, 0);
     jobs_open();
     box_leave();
-    probe_secret(secret);
     return 0;
 }
 
@@ -58,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int ends[2];
     if (size < 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) return 0;
     box_enter(data, size);
+    probe_secret(secret); /* the input before may have renewed it */
     probe_accept(ends[0]);
     if (!(data[0] & 1)) say_hello(ends[1]);
     for (size_t at = 1; at + 2 <= size;) {

@@ -1,10 +1,7 @@
 #include "conn.c"
 #include "probes.h"
 
-void probe_secret(const char *given) {
-    secret_length = strlen(given);
-    memcpy(secret, given, secret_length);
-}
+void probe_secret(const char *given) { take_secret(given, strlen(given)); }
 
 void probe_accept(int fd) {
     struct conn *conn = calloc(1, sizeof *conn);

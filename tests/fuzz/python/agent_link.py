@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 
 from sandlot.errors import SandlotError
-from sandlot.node.agent import GuestAgent, SpawnSpec, TreeEntry, Waiting
+from sandlot.node.agent import GuestAgent, Renewal, SpawnSpec, TreeEntry, Waiting
 from sandlot.node.agent.files import DATA_WINDOW
 from sandlot.node.agent.frames import PROTOCOL_VERSION, FrameType, encode
 from sandlot.node.agent.link import Link
@@ -93,6 +93,7 @@ _CALLS: Final[tuple[Callable[[GuestAgent], Coroutine[Any, Any, Any]], ...]] = (
     lambda agent: agent.mkdir("/a"),
     lambda agent: agent.oom_kill(),
     lambda agent: agent.activity(Waiting([1], [2])),
+    lambda agent: agent.renew(Renewal("s", 1, "h")),
 )
 
 

@@ -90,10 +90,14 @@ def guest(binary: Path, tmp_path: Path) -> Iterator[Guest]:
     shutil.copy(binary, folder / "sudo")
     (folder / "su").symlink_to("sudo")
     secret, port = secrets.token_hex(16), _free_port()
-    setup = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@"'
+    setup = (
+        'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && mount -t tmpfs none /run'
+        ' && shift 2 && exec "$@"'
+    )
     read_end, write_end = os.pipe()
     process = subprocess.Popen(
-        ["unshare", "--pid", "--fork", "--mount", "--mount-proc", "--kill-child", "sh", "-c", setup, "sh",
+        ["unshare", "--pid", "--fork", "--uts", "--mount", "--mount-proc", "--kill-child",
+         "sh", "-c", setup, "sh",
          tmp_path / "passwd", tmp_path / "group", binary, "--port", str(port), "--address", "127.0.0.1"],
         env={"SANDLOT_SECRET": secret, "PATH": os.environ["PATH"]},
         stdout=write_end,

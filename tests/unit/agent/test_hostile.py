@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from sandlot.errors import GuestError, InvalidArgument, LimitExceeded, Unavailable
-from sandlot.node.agent import TreeEntry, link
+from sandlot.node.agent import Renewal, TreeEntry, link
 from sandlot.node.agent.files import MAX_LIST_BYTES, encode_entry, read_info
 from sandlot.node.agent.frames import INITIAL_CREDIT, MAX_PAYLOAD, FrameType, encode
 from sandlot.node.agent.link import MAX_CREDIT
@@ -149,3 +149,10 @@ def test_patience_has_an_end_with_breaches_and_none_with_lost_connections() -> N
     assert pauses[-1] is None
     assert None not in pauses[:-1]
     assert Patience().lost(SOUND_S, None) == 0.0
+
+
+async def test_an_agent_of_before_is_not_renewed() -> None:
+    async with guest(silent) as (agent, _):
+        assert not agent.renewable
+        with pytest.raises(Unavailable, match="agent of before"):
+            await agent.renew(Renewal("secret", 1, ""))

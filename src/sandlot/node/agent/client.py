@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 from sandlot.errors import DeadlineExceeded, GuestError, SandlotError, Unavailable
@@ -11,7 +12,15 @@ from sandlot.node.agent.calls import CALL_TIMEOUT
 from sandlot.node.agent.files import GuestFiles
 from sandlot.node.agent.frames import OLDEST_VERSION, PROTOCOL_VERSION, FrameType
 from sandlot.node.agent.link import Link
-from sandlot.node.agent.model import GuestActivity, GuestStats, ProcessInfo, SpawnSpec, Waiting
+from sandlot.node.agent.model import (
+    GuestActivity,
+    GuestStats,
+    ProcessInfo,
+    Renewal,
+    Renewed,
+    SpawnSpec,
+    Waiting,
+)
 from sandlot.node.agent.port import PortStream
 from sandlot.node.agent.process import Process, encode_spawn, read_info
 from sandlot.node.agent.wire import Reader, Writer
@@ -22,6 +31,8 @@ MAX_PROCESSES = 4096
 MAX_PROCESSES_BYTES = 16 * 1024 * 1024
 """Of a whole list, on the wire: above what an agent ever has to tell."""
 FROM_NOW_ON = (1 << 64) - 1
+ENTROPY_BYTES = 64
+_RENEWABLE = 4
 
 
 class GuestAgent(GuestFiles):
@@ -209,6 +220,32 @@ class GuestAgent(GuestFiles):
         reader = await self._call(FrameType.ACTIVITY, writer.done())
         with self._distrusting():
             return GuestActivity(processes=reader.u32(), reason=reader.text())
+
+    # ---- time ----
+
+    @property
+    def renewable(self) -> bool:
+        """Whether it can be told of a restore. The memory of one that cannot must not be kept."""
+        return self._version >= _RENEWABLE
+
+    async def renew(self, renewal: Renewal) -> Renewed:
+        """The first call after memory came back from a snapshot, over a connection made with the secret of
+        then. This connection stays, others end, and new ones need the new secret. Bytes of the host's are
+        mixed into the guest's random source.
+
+        Where no answer came, either secret may be the one that counts: try both, and renew again. Raises
+        Unavailable where an older agent cannot, InvalidArgument for a secret of not 1 to 256 bytes or a
+        hostname of more than 64.
+        """
+        if not self.renewable:
+            raise Unavailable("this sandbox has an agent of before, which cannot be told of a restore")
+        writer = Writer().text(renewal.secret, "the secret").u64(renewal.generation)
+        writer.text(renewal.hostname, "the hostname").blob(os.urandom(ENTROPY_BYTES))
+        reader = await self._call(FrameType.RENEW, writer.done())
+        with self._distrusting():
+            did = reader.u8()
+            reader.end()
+        return Renewed(hostname=bool(did & 1), entropy=bool(did & 2), generation=bool(did & 4))
 
     # ---- ports ----
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from sandlot.errors import GuestError
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 OLDEST_VERSION = 1
 """Of agents that an earlier server started: 2 added ACTIVITY, 3 marks in a watch and fields that older agents
-leave unread."""
+leave unread, 4 RENEW."""
 HEADER = struct.Struct("<IBBHI")
 MAX_PAYLOAD = 256 * 1024
 INITIAL_CREDIT = 64 * 1024
@@ -48,6 +48,7 @@ class FrameType(IntEnum):
     STATS = 0x27
     DIAL = 0x28
     ACTIVITY = 0x29
+    RENEW = 0x2A
     STAT = 0x30
     LIST = 0x31
     READ = 0x32

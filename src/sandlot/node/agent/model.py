@@ -111,6 +111,26 @@ class GuestActivity:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a sandbox is told once its memory has come back from a snapshot: the ``secret`` by which its agent
+    is reached from then on, a ``generation`` higher than before, and its name ("" stays as it is).
+    """
+
+    secret: str = field(repr=False)
+    generation: int
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What of it took. In gVisor all does; on the container tier no name can be set from inside."""
+
+    hostname: bool
+    entropy: bool
+    generation: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """``mtime`` is Unix time; ``mode`` the permission bits (07777); ``target`` where a symlink points."""
 
