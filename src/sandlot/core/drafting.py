@@ -43,7 +43,7 @@ def drafted(
         memory_mib=settled.memory_mib,
         disk_mib=settled.disk_mib,
         pids=settled.pids,
-        internet=request.internet,
+        internet=request.internet is not False,
         hostname=request.hostname or id,
         env=dict(request.env),
         metadata=dict(request.metadata),
@@ -70,11 +70,11 @@ def drafted(
     )
 
 
-def spec_of(sandbox: Sandbox, template: Template) -> SandboxSpec:
-    """What the node is asked for."""
+def spec_of(sandbox: Sandbox, template: Template | None = None) -> SandboxSpec:
+    """What the node is asked for. What comes back keeps the layers that it had, and needs no template."""
     return SandboxSpec(
         id=sandbox.id,
-        rootfs=RootFs(layers=template.layers),
+        rootfs=RootFs(layers=template.layers if template else ()),
         tier=sandbox.isolation,
         cpus=sandbox.cpus,
         memory_bytes=sandbox.memory_mib * 1024 * 1024,
@@ -82,4 +82,5 @@ def spec_of(sandbox: Sandbox, template: Template) -> SandboxSpec:
         pids=sandbox.pids,
         network=NetworkPolicy(internet=sandbox.internet),
         hostname=sandbox.hostname,
+        generation=sandbox.generation,
     )

@@ -129,6 +129,8 @@ class Snapshot:
     env: Mapping[str, str]
     guest: GuestConfig
     hooks: Hooks = Hooks()
+    generation: int = 0
+    """The sandbox's at that moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ class CreateSandbox:
     env: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = 300.0
-    internet: bool = True
+    internet: bool | None = None
+    """None: as the snapshot has it, and otherwise yes."""
     hostname: str | None = None
     ingress: Ingress = "public"
     secured: bool = True

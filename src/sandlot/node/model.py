@@ -33,7 +33,10 @@ class RootFs:
 
 @dataclass(frozen=True)
 class SandboxSpec:
-    """One sandbox to make. ``cpus`` may be a fraction; ``pids`` counts processes and threads inside."""
+    """One sandbox to make. ``cpus`` may be a fraction; ``pids`` counts processes and threads inside.
+
+    ``generation`` is told to a guest that comes back: how often that has happened, this time included.
+    """
 
     id: str
     rootfs: RootFs
@@ -44,6 +47,7 @@ class SandboxSpec:
     pids: int
     network: NetworkPolicy
     hostname: str
+    generation: int = 0
 
 
 def instance_of(data_dir: Path) -> str:

@@ -124,6 +124,7 @@ snapshots = Table(
     Column("env", JSON, nullable=False),
     Column("guest", JSON, nullable=False),
     Column("hooks", JSON, nullable=False),
+    Column("generation", Integer, nullable=False),
     Index("snapshots_by_tenant", "tenant", "created_at", "id"),
     Index("snapshots_by_name", "tenant", "name", unique=True),
     Index("snapshots_by_expiry", "expires_at"),

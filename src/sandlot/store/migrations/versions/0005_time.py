@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("env", sa.JSON, nullable=False),
         sa.Column("guest", sa.JSON, nullable=False),
         sa.Column("hooks", sa.JSON, nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
     )
     op.create_index("snapshots_by_tenant", "snapshots", ["tenant", "created_at", "id"])
     op.create_index("snapshots_by_name", "snapshots", ["tenant", "name"], unique=True)
