@@ -59,6 +59,8 @@ class Freezer:
         self._awake.set()
         self._closed = False
         self._pinned = False
+        self.idle_since: float | None = None
+        """The loop's time when it last was found to have nothing to run; None while it runs or is pinned."""
         self.thaws = 0
         """How often a call found it frozen."""
         self._arm()
@@ -73,6 +75,7 @@ class Freezer:
         Idempotent. Raises Unavailable where it cannot be frozen; then it runs on.
         """
         self._pinned = True
+        self.idle_since = None
         self._awake.clear()
         try:
             async with asyncio.timeout(_STANDS_STILL_S):
@@ -132,6 +135,7 @@ class Freezer:
         self._thaw()
 
     def _thaw(self) -> None:
+        self.idle_since = None
         self._awake.set()
         try:
             self._group.thaw()
@@ -207,4 +211,5 @@ class Freezer:
                 log.warning("a sandbox cannot be frozen, and stays awake", reason=str(error))
             self._after_s = 0
         else:
+            self.idle_since = self._loop.time()
             self._awake.clear()

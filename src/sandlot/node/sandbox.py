@@ -124,6 +124,11 @@ class NodeSandbox:
         return self._freezer.frozen
 
     @property
+    def idle_since(self) -> float | None:
+        """The loop's time since when it stands still, having nothing to run; None while it runs or is paused."""
+        return self._freezer.idle_since
+
+    @property
     def thaws(self) -> int:
         """How often a call has found it frozen."""
         return self._freezer.thaws
