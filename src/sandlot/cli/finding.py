@@ -14,7 +14,7 @@ from sandlot.cli.failures import fail
 if TYPE_CHECKING:
     from sandlot.sdk import Sandbox, SandboxInfo
 
-ALL_STATES = ("creating", "running", "killing", "killed", "failed")
+ALL_STATES = ("creating", "running", "pausing", "paused", "resuming", "killing", "killed", "failed")
 _WHOLE_ID = re.compile(r"sb[a-z2-7]{20}")
 _SHOWN = 5
 
@@ -23,8 +23,15 @@ def find(id: str, *, ended: bool = False) -> Sandbox:
     """The sandbox whose id begins with ``id``; among those that have ended only where ``ended`` says so."""
     from sandlot.sdk import Sandbox
 
+    return Sandbox.connect(find_id(id, ended=ended))
+
+
+def find_id(id: str, *, ended: bool = False) -> str:
+    """The same, of which no more than the id is wanted."""
+    from sandlot.sdk import Sandbox
+
     if _WHOLE_ID.fullmatch(id):
-        return Sandbox.connect(id)
+        return id
     found = _beginning_with(id, Sandbox.list())
     if not found and ended:
         found = _beginning_with(id, Sandbox.list(state=ALL_STATES))
@@ -33,7 +40,7 @@ def find(id: str, *, ended: bool = False) -> Sandbox:
     if len(found) > 1:
         more = ", …" if len(found) > _SHOWN else ""
         fail(f"{id!r} is the beginning of several ids: {', '.join(found[:_SHOWN])}{more}")
-    return Sandbox.connect(found[0])
+    return found[0]
 
 
 def _beginning_with(prefix: str, sandboxes: Iterable[SandboxInfo]) -> list[str]:

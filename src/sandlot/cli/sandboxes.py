@@ -1,4 +1,4 @@
-"""Making, listing and ending sandboxes."""
+"""Listing, watching and ending sandboxes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sandlot.cli.failures import fail
-from sandlot.cli.finding import ALL_STATES, find, labelled, seconds, variables
+from sandlot.cli.finding import ALL_STATES, find, labelled, seconds
 
 if TYPE_CHECKING:
-    from sandlot.sdk import Command, CommandInfo, Event, Metrics, Sandbox
+    from sandlot.sdk import Command, CommandInfo, Event, Metrics, Sandbox, SandboxInfo
 
-_PANEL = "Sandboxes"
+PANEL = "Sandboxes"
+TIME_PANEL = "Pausing, snapshots, forks"
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Ids, or beginnings of ids.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Ids only.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 Env = Annotated[
     list[str] | None,
@@ -28,7 +31,7 @@ Isolation = Annotated[
     str | None, typer.Option(metavar="TIER", help="gvisor or container.", show_default="the server's")
 ]
 Timeout = Annotated[
-    str, typer.Option(metavar="TIME", help="Seconds until it ends, or 10m, 2h; none for never.")
+    str, typer.Option(metavar="TIME", help="Seconds until its time is up, or 10m, 2h; none for never.")
 ]
 Internet = Annotated[bool, typer.Option("--internet/--no-internet", help="Whether it reaches the internet.")]
 
@@ -38,7 +41,6 @@ _WATCH_S = 1.0
 
 def add_to(app: typer.Typer) -> None:
     for name, command in (
-        ("create", create),
         ("ls", ls),
         ("info", info),
         ("kill", kill),
@@ -48,55 +50,7 @@ def add_to(app: typer.Typer) -> None:
         ("ps", ps),
         ("stats", stats),
     ):
-        app.command(name, rich_help_panel=_PANEL)(command)
-
-
-def create(
-    template: Annotated[
-        str, typer.Argument(help="What it starts from; `sandlot templates ls` lists them.")
-    ] = "base",
-    isolation: Isolation = None,
-    cpus: Annotated[float | None, typer.Option(help="Processors, in fractions too.")] = None,
-    memory: Annotated[int | None, typer.Option(metavar="MIB", help="Memory.")] = None,
-    disk: Annotated[int | None, typer.Option(metavar="MIB", help="Disk.")] = None,
-    pids: Annotated[int | None, typer.Option(help="Most processes and threads.")] = None,
-    env: Env = None,
-    metadata: Annotated[
-        list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="A label of yours.")
-    ] = None,
-    timeout: Timeout = "300",
-    internet: Internet = True,
-    hostname: Annotated[str | None, typer.Option(help="What the machine calls itself.")] = None,
-    ingress: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHO", help="Who reaches its web ports: public, token or off.", show_default="public"
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Start a sandbox and print its id."""
-    from sandlot.cli.output import as_json
-    from sandlot.sdk import Sandbox
-
-    sandbox = Sandbox.create(
-        template,
-        isolation=isolation,
-        cpus=cpus,
-        memory_mib=memory,
-        disk_mib=disk,
-        pids=pids,
-        env=variables(env),
-        metadata=labelled(metadata),
-        timeout=seconds(timeout),
-        internet=internet,
-        hostname=hostname,
-        ingress=ingress,
-    )
-    if json:
-        as_json(sandbox.info())
-    else:
-        typer.echo(sandbox.id)
+        app.command(name, rich_help_panel=PANEL)(command)
 
 
 def ls(
@@ -105,7 +59,7 @@ def ls(
         list[str] | None,
         typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="Only those with this label."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Ids only.")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """List sandboxes."""
@@ -120,11 +74,15 @@ def ls(
             typer.echo(one.id)
     else:
         rows = [
-            (one.id, one.template, one.isolation, one.state, ago(one.created_at), ahead(one.deadline),
+            (one.id, one.template, one.isolation, _state(one), ago(one.created_at), ahead(one.deadline),
              labels(one.metadata))
             for one in found
         ]  # fmt: skip
         print_table(("ID", "TEMPLATE", "ISOLATION", "STATE", "AGE", "ENDS IN", "METADATA"), rows)
+
+
+def _state(one: SandboxInfo) -> str:
+    return f"{one.state} ({one.depth})" if one.depth else one.state
 
 
 def info(id: Id, json: Json = False) -> None:
@@ -137,7 +95,7 @@ def info(id: Id, json: Json = False) -> None:
         return
     fields = {
         "id": one.id,
-        "state": one.state,
+        "state": _state(one),
         "reason": one.reason,
         "template": f"{one.template} ({one.template_id})",
         "isolation": one.isolation,
@@ -156,7 +114,29 @@ def info(id: Id, json: Json = False) -> None:
     }
     ended = one.ended_at is not None
     fields.pop("ends" if ended else "ended")
-    print_fields(fields)
+    print_fields(fields | _comings_and_goings(one))
+
+
+def _comings_and_goings(one: SandboxInfo) -> dict[str, object]:
+    """Of pauses, snapshots and forks what is not as with any other."""
+    from sandlot.cli.output import moment, span
+
+    idle, kept = one.pause_idle_s, one.keep_paused_s
+    fields = {
+        "paused": moment(one.paused_at),
+        "on timeout": None if one.on_timeout == "kill" else one.on_timeout,
+        "idle": None if idle is None else f"pause after {span(idle)} with nothing to run",
+        "pauses": None if one.pause_memory else "keep files only",
+        "wakes": None if one.auto_resume else "by resume only",
+        "kept": None if kept is None else f"{span(kept)} once it is paused",
+        "generation": one.generation or None,
+        "snapshot": one.snapshot_id,
+        "fork of": one.parent_id,
+        "on create": one.hooks.on_create,
+        "on resume": one.hooks.on_resume,
+        "ready": one.hooks.ready,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def kill(
