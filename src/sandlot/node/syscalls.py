@@ -32,6 +32,8 @@ _MOUNT_ATTR_IDMAP = 0x00100000
 _MOUNT_ATTR_RDONLY = 0x00000001
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -122,3 +124,9 @@ def open_in_root(root_fd: int, path: str, flags: int) -> int:
     return _check(
         _libc.syscall(_OPENAT2, root_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)), path
     )
+
+
+def punch_hole(descriptor: int, offset: int, length: int) -> None:
+    """These bytes of a file become zeros and take no space; its size stays."""
+    mode = _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE
+    _check(_libc.fallocate64(descriptor, mode, ctypes.c_int64(offset), ctypes.c_int64(length)))

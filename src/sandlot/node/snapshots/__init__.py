@@ -1,0 +1,7 @@
+"""Snapshots on disk: big sparse files, of which the next snapshot keeps only what has changed."""
+
+from __future__ import annotations
+
+from sandlot.node.snapshots.store import Materialised, SnapshotStore
+
+__all__ = ["Materialised", "SnapshotStore"]

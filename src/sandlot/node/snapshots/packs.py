@@ -1,0 +1,56 @@
+"""Packs: files in which pages lie, each written once, and read by as many snapshots as share pages.
+
+What no snapshot needs any more becomes a hole; a pack that none needs is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from sandlot.node import syscalls
+from sandlot.node.snapshots.manifest import sync_folder
+from sandlot.node.snapshots.pages import PAGE
+
+
+class Packs:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def new_name(self) -> str:
+        return secrets.token_hex(8)
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+
+    def remove(self, name: str) -> None:
+        self.path(name).unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        sync_folder(self.folder)
+
+    def allocated_bytes(self, name: str) -> int:
+        return self.path(name).stat().st_blocks * 512
+
+    def keep_only(self, name: str, used: Iterable[tuple[int, int]]) -> None:
+        """Give back the space of all other pages. ``used``: first pages and those past the last."""
+        descriptor = os.open(self.path(name), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            free_from = 0
+            for first, end in sorted(used):
+                _punch(descriptor, free_from, first * PAGE)
+                free_from = max(free_from, end * PAGE)
+            _punch(descriptor, free_from, size)
+        finally:
+            os.close(descriptor)
+
+
+def _punch(descriptor: int, start: int, end: int) -> None:
+    if start < end:
+        syscalls.punch_hole(descriptor, start, end - start)

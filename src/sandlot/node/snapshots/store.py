@@ -1,0 +1,297 @@
+"""The store: which snapshots there are, what they share, and what nothing needs any more.
+
+Four folders: ``manifests`` (one folder a snapshot), ``packs`` (their pages), ``new`` (manifests being
+written) and ``copies`` (files put together for restores). A snapshot is there from the rename of its
+manifest, when all that it names is on disk, to the rename that takes the manifest away; what a crash leaves
+besides, :meth:`SnapshotStore.sweep` removes. One process at a time uses a store, with as many threads as it
+likes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sandlot.errors import Conflict, InvalidArgument, NotFound, SandlotError
+from sandlot.node.failures import plainly
+from sandlot.node.snapshots import manifest
+from sandlot.node.snapshots.copies import Copies, Materialised
+from sandlot.node.snapshots.manifest import Head, Manifest, Part
+from sandlot.node.snapshots.packs import Packs
+from sandlot.node.snapshots.saving import Space, compare, take
+
+log = structlog.get_logger(__name__)
+
+__all__ = ["Materialised", "SnapshotStore"]
+
+COPIES_BYTES = 2 << 30
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
+
+
+class SnapshotStore:
+    """Below ``folder``. ``reserve_bytes`` of its file system stay free. All methods block."""
+
+    def __init__(self, folder: Path, *, reserve_bytes: int, copies_bytes: int = COPIES_BYTES) -> None:
+        self._folder = folder
+        self._manifests = folder / "manifests"
+        self._new = folder / "new"
+        self._copies_folder = folder / "copies"
+        self._packs = Packs(folder / "packs")
+        self._space = Space(folder, reserve_bytes)
+        self._copies = Copies(self._copies_folder, self._packs, self._space, limit_bytes=copies_bytes)
+        self._lock = threading.RLock()
+        self._opened = False
+        self._heads: dict[str, Head] = {}
+        self._unreadable: set[str] = set()
+        self._saving: set[str] = set()
+        self._fresh: set[str] = set()
+        self._pinned: dict[str, Manifest] = {}
+        self._pins: Counter[str] = Counter()
+
+    # ── what a node does with it ─────────────────────────────────────────────────────────────────────
+
+    def save(
+        self, id: str, files: Mapping[str, Path], about: dict[str, Any], *, like: str | None = None
+    ) -> int:
+        """Keep these files, and ``about``, which JSON can say; how many bytes that added to the disk.
+
+        Pages that the snapshot ``like`` has in the file of the same name are shared with it: name the last
+        snapshot of the same sandbox, or the one that it was made from. Without it a file may become part of
+        the store as it is, by a second link: nobody may write to it any more. The caller removes its own.
+
+        All is on disk when this returns; where it raises nothing is left: Conflict (the id is taken),
+        NotEnoughSpace, Unavailable.
+        """
+        _check(id)
+        with self._ready():
+            if id in self._saving or (self._manifests / id).exists():
+                raise Conflict(f"there is a snapshot {id} already")
+            self._saving.add(id)
+        packs: list[str] = []
+        try:
+            with self._former(like) as former:
+                parts = {name: self._save_file(path, former.get(name), packs) for name, path in files.items()}
+                return self._publish(id, about, parts, packs)
+        except BaseException as error:
+            with self._lock:
+                for pack in packs:
+                    self._packs.remove(pack)
+            if (plain := plainly(error)) is not None:
+                raise plain from error
+            raise
+        finally:
+            with self._lock:
+                self._fresh.difference_update(packs)
+                self._saving.discard(id)
+
+    def about(self, id: str) -> dict[str, Any]:
+        """Raises NotFound, Conflict where it is damaged."""
+        with self._ready():
+            return manifest.read_head(self._manifests / _check(id)).about
+
+    @contextmanager
+    def open(self, id: str, names: Sequence[str]) -> Iterator[Materialised]:
+        """These of its files, each verified once in this run, for as long as the context lasts.
+
+        Raises NotFound, Conflict where it is damaged, NotEnoughSpace.
+        """
+        with self._pin(_check(id)) as found:
+            if unknown := [name for name in names if name not in found.parts]:
+                raise NotFound(f"snapshot {id} has no {', '.join(unknown)}")
+            with self._copies.of(found, names) as copy:
+                yield copy
+
+    def delete(self, id: str) -> None:
+        """Idempotent. Who has it open may go on; what others share with it stays."""
+        with self._ready():
+            self._delete(_check(id))
+
+    def ids(self) -> set[str]:
+        """Damaged ones, too."""
+        with self._ready():
+            return self._ids()
+
+    def sweep(self, keep: Iterable[str]) -> list[str]:
+        """Remove every snapshot that is not in ``keep``, and what a crash left; says what that was."""
+        with self._ready():
+            stray = sorted(self._ids() - set(keep) - self._saving)
+            for id in stray:
+                self._delete(id)
+            return [*stray, *self._remove_strays()]
+
+    # ── saving ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _save_file(self, source: Path, former: Part | None, packs: list[str]) -> Part:
+        name = self._new_pack(packs)
+        if former is None and (part := take(source, self._packs, name, self._space)) is not None:
+            return part
+        part = compare(source, self._packs, name, self._space, former)
+        if name not in part.packs:
+            self._packs.remove(name)
+            packs.remove(name)
+        return part
+
+    def _new_pack(self, packs: list[str]) -> str:
+        name = self._packs.new_name()
+        with self._lock:
+            self._fresh.add(name)
+        packs.append(name)
+        return name
+
+    def _publish(self, id: str, about: dict[str, Any], parts: dict[str, Part], packs: list[str]) -> int:
+        self._packs.sync()
+        key = secrets.token_hex(8)
+        aside = self._new / key
+        try:
+            head = manifest.write(aside, id, key, about, parts)
+            added = sum(map(self._packs.allocated_bytes, packs)) + manifest.allocated_bytes(aside)
+            with self._lock:
+                self._appear(aside, id)
+                self._heads[id] = head
+            return added
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+    def _appear(self, aside: Path, id: str) -> None:
+        aside.rename(self._manifests / id)
+        try:
+            manifest.sync_folder(self._manifests)
+        except BaseException:
+            (self._manifests / id).rename(aside)
+            raise
+
+    @contextmanager
+    def _former(self, id: str | None) -> Iterator[dict[str, Part]]:
+        """The files of the snapshot to compare with; none where it cannot serve."""
+        with contextlib.ExitStack() as stack:
+            try:
+                found = stack.enter_context(self._pin(_check(id))) if id is not None else None
+            except SandlotError as error:
+                log.info("a snapshot shares nothing with the one before", former=id, reason=error.message)
+                found = None
+            yield found.parts if found else {}
+
+    # ── what is in use ───────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def _pin(self, id: str) -> Iterator[Manifest]:
+        """Its pages stay, though it be deleted meanwhile. Raises NotFound, Conflict where it is damaged."""
+        with self._ready():
+            folder = self._manifests / id
+            head = manifest.read_head(folder)
+            key = head.key
+            if key not in self._pinned:
+                self._pinned[key] = Manifest(head, manifest.read_parts(folder, head))
+            found = self._pinned[key]
+            self._pins[key] += 1
+        try:
+            yield found
+        finally:
+            with self._lock:
+                self._pins[key] -= 1
+                if not self._pins[key]:
+                    del self._pins[key], self._pinned[key]
+                    if key not in {head.key for head in self._heads.values()}:
+                        self._collect(head.packs)
+
+    def _delete(self, id: str) -> None:
+        folder = self._manifests / id
+        if not folder.exists():
+            return
+        aside = self._new / secrets.token_hex(8)
+        folder.rename(aside)
+        manifest.sync_folder(self._manifests)
+        shutil.rmtree(aside, ignore_errors=True)
+        self._unreadable.discard(id)
+        if (head := self._heads.pop(id, None)) is not None:
+            self._copies.forget(head.key)
+            self._collect(head.packs)
+
+    def _remove_strays(self) -> list[str]:
+        for folder in self._new.iterdir():
+            if not self._saving:
+                shutil.rmtree(folder)
+        used = self._fresh.union(*(head.packs for head in self._users()))
+        stray = sorted(self._packs.names() - used)
+        if self._unreadable:
+            log.warning("pages of damaged snapshots are kept until these are deleted", ids=self._unreadable)
+            return []
+        for pack in stray:
+            self._packs.remove(pack)
+        self._collect(self._packs.names() - self._fresh)
+        return [f"pack {pack}" for pack in stray]
+
+    def _collect(self, packs: Iterable[str]) -> None:
+        """Give back the space of pages that no snapshot needs. Nothing of packs that an unreadable one may
+        need.
+        """
+        if self._unreadable:
+            return
+        known: dict[str, dict[str, Part]] = {}
+        for pack in packs:
+            users = [head for head in self._users() if pack in head.packs]
+            try:
+                if not users:
+                    self._packs.remove(pack)
+                    continue
+                for head in users:
+                    if head.key not in known:
+                        known[head.key] = self._parts(head)
+                self._packs.keep_only(
+                    pack, [each for head in users for each in manifest.ranges_in(known[head.key], pack)]
+                )
+            except (OSError, SandlotError) as error:
+                log.warning("space of deleted snapshots is not free yet", pack=pack, reason=str(error))
+
+    def _users(self) -> list[Head]:
+        found = {head.key: head for head in self._heads.values()}
+        found.update((key, pinned.head) for key, pinned in self._pinned.items())
+        return list(found.values())
+
+    def _parts(self, head: Head) -> dict[str, Part]:
+        if (pinned := self._pinned.get(head.key)) is not None:
+            return pinned.parts
+        return manifest.read_parts(self._manifests / head.id, head)
+
+    # ── the folders ──────────────────────────────────────────────────────────────────────────────────
+
+    def _ids(self) -> set[str]:
+        return {path.name for path in self._manifests.iterdir()}
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        """The lock, with the store opened."""
+        with self._lock:
+            if not self._opened:
+                self._open()
+            yield
+
+    def _open(self) -> None:
+        # What an earlier run put together may have changed since: it is not trusted.
+        shutil.rmtree(self._copies_folder, ignore_errors=True)
+        for folder in (self._manifests, self._new, self._copies_folder, self._packs.folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for id in self._ids():
+            try:
+                self._heads[id] = manifest.read_head(self._manifests / id)
+            except Conflict as error:
+                log.warning("a snapshot is damaged", snapshot=id, reason=error.message)
+                self._unreadable.add(id)
+        self._opened = True
+
+
+def _check(id: str) -> str:
+    if not _ID.fullmatch(id):
+        raise InvalidArgument(f"a snapshot id is lower-case letters, digits, dashes and lines, not {id!r}")
+    return id
