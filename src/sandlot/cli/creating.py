@@ -28,7 +28,7 @@ def create(
         list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="A label of yours.")
     ] = None,
     timeout: Timeout = "300",
-    internet: Internet = True,
+    internet: Internet = None,
     hostname: Annotated[str | None, typer.Option(help="What the machine calls itself.")] = None,
     ingress: Annotated[
         str | None,

@@ -175,7 +175,7 @@ def run(
     isolation: Isolation = None,
     env: Env = None,
     timeout: Limit = "300",
-    internet: Internet = True,
+    internet: Internet = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox running and print its id.")] = False,
 ) -> None:
     """Run a program in a fresh sandbox, copy its results here, and end the sandbox.

@@ -33,7 +33,12 @@ Isolation = Annotated[
 Timeout = Annotated[
     str, typer.Option(metavar="TIME", help="Seconds until its time is up, or 10m, 2h; none for never.")
 ]
-Internet = Annotated[bool, typer.Option("--internet/--no-internet", help="Whether it reaches the internet.")]
+Internet = Annotated[
+    bool | None,
+    typer.Option(
+        "--internet/--no-internet", help="Whether it reaches the internet.", show_default="internet"
+    ),
+]
 
 _FOLLOW_S = 1.0
 _WATCH_S = 1.0

@@ -16,7 +16,7 @@ def test_create_says_how_it_pauses_and_comes_back(sandlot: Sandlot, stub: Stub) 
     ).stdout.strip()  # fmt: skip
     assert stub.bodies == [
         {
-            "template": "base", "timeout_s": 300, "internet": True, "on_timeout": "pause",
+            "template": "base", "timeout_s": 300, "on_timeout": "pause",
             "pause_idle_s": 600, "pause_memory": False, "auto_resume": False, "keep_paused_s": 604800,
             "hooks": {"on_create": "make", "on_resume": "reseed", "ready": "curl -s :80"},
         }

@@ -12,7 +12,7 @@ def test_what_is_not_given_is_left_to_the_server(stub: Stub) -> None:
     options = {"cpus": 2, "memory_mib": 5, "isolation": "container", "env": {"A": "b"}}
     Sandbox.create("x", timeout=None, internet=False, **options)
     assert stub.bodies == [
-        {"template": "base", "timeout_s": 300, "internet": True},
+        {"template": "base", "timeout_s": 300},
         {"template": "x", "timeout_s": None, "internet": False, **options},
     ]
 

@@ -36,7 +36,6 @@ def test_create_says_how_it_pauses_and_comes_back(stub: Stub) -> None:
         {
             "template": "base",
             "timeout_s": 60,
-            "internet": True,
             "on_timeout": "pause",
             "pause_memory": False,
             "pause_idle_s": 10,

@@ -135,8 +135,10 @@ class CreateSandboxBody(Request):
         description="Seconds until the sandbox is killed, or paused (`on_timeout`); `null` for never. Can be"
         " set anew later.",
     )
-    internet: bool = Field(
-        True, description="Whether it reaches the internet. Never the host or private nets."
+    internet: bool | None = Field(
+        None,
+        description="Whether it reaches the internet; never the host or private nets. Default: yes, or as the"
+        " snapshot has it.",
     )
     hostname: str | None = Field(None, description="Default: its id.")
     ingress: Ingress = Field(

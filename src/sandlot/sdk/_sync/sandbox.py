@@ -67,7 +67,7 @@ class Sandbox:
         env: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
         timeout: float | None = 300,
-        internet: bool = True,
+        internet: bool | None = None,
         hostname: str | None = None,
         ingress: str | None = None,
         snapshot: Snapshot | str | None = None,
@@ -93,7 +93,8 @@ class Sandbox:
             metadata: labels of yours, for ``list``.
             timeout: seconds until the server kills it, or pauses it, see ``on_timeout`` and ``set_timeout``;
                 None for never.
-            internet: whether it reaches the internet. It never reaches the host or other sandboxes.
+            internet: whether it reaches the internet; if not given yes, or as its snapshot has it. It never
+                reaches the host or other sandboxes.
             hostname: what the machine calls itself.
             ingress: who reaches its web ports: ``public``, if not given, for whoever knows their addresses,
                 ``token`` for those who also send ``info().ingress_token``, ``off`` for nobody.
@@ -131,8 +132,8 @@ class Sandbox:
         body = {
             **_wire.origin(template, snapshot),
             "timeout_s": timeout,
-            "internet": internet,
             **_wire.given(
+                internet=internet,
                 isolation=isolation,
                 cpus=cpus,
                 memory_mib=memory_mib,
