@@ -14,6 +14,7 @@ from sandlot.core.lifecycle import EventKind
 from sandlot.core.limits import Limits, settle
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import CreateSandbox, Sandbox
+from sandlot.core.pools import Hot, Pools
 from sandlot.core.roster import Roster
 from sandlot.core.tasks import Tasks
 from sandlot.errors import DeadlineExceeded, SandboxGone, SandlotError
@@ -43,6 +44,7 @@ class Creation:
         admission: Admission,
         roster: Roster,
         tasks: Tasks,
+        pools: Pools,
     ) -> None:
         self._ledger = ledger
         self._node = node
@@ -51,6 +53,7 @@ class Creation:
         self._admission = admission
         self._roster = roster
         self._tasks = tasks
+        self._pools = pools
         self._making: dict[str, asyncio.Task[Sandbox]] = {}
 
     async def begin(self, request: CreateSandbox, tenant: Tenant) -> tuple[str, asyncio.Task[Sandbox]]:
@@ -60,12 +63,26 @@ class Creation:
         """
         settled = settle(request, self._limits)
         template = await asyncio.to_thread(self._templates.resolve, request.template)
-        sandbox = drafted(request, settled, template, tenant)
-        structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
         asked = time.perf_counter()
-        await self._admission.enter(sandbox.id, tenant, amounts_of(sandbox))
+        pool = self._pools.asked(request, template)
+        hot = self._pools.take(pool) if pool else None
+        sandbox = drafted(request, settled, template, tenant, hot.id if hot else None)
+        structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
+        try:
+            await self._admission.enter(sandbox.id, tenant, amounts_of(sandbox), made=hot is not None)
+        except BaseException:
+            if pool and hot:
+                self._pools.give_back(pool, hot)
+            raise
         QUEUE_SECONDS.observe(time.perf_counter() - asked)
-        work = self._make(sandbox, template, request.timeout_s)
+        if pool and not hot and (hot := self._pools.take(pool)):
+            # One that was made while this request waited.
+            self._admission.rename(sandbox.id, hot.id)
+            sandbox = drafted(request, settled, template, tenant, hot.id)
+            structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
+        if pool:
+            pool.served(hot is not None)
+        work = self._make(sandbox, template, request.timeout_s, hot)
         making = self._tasks.spawn(work, name=f"create {sandbox.id}")
         self._making[sandbox.id] = making
         making.add_done_callback(lambda _: self._made(sandbox, making, asked))
@@ -83,16 +100,34 @@ class Creation:
             self._admission.ended(sandbox.id)
         else:
             self._admission.started(sandbox.id)
+            self._pools.stir()
             SECONDS.observe(time.perf_counter() - asked, sandbox.isolation)
 
-    async def _make(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
+    async def _make(
+        self, sandbox: Sandbox, template: Template, timeout_s: float | None, hot: Hot | None
+    ) -> Sandbox:
         try:
             async with asyncio.timeout(self._limits.create_timeout_s):
+                if hot is not None:
+                    return await self._hand_over(sandbox, hot.live, timeout_s)
                 return await self._make_admitted(sandbox, template, timeout_s)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"the sandbox did not start within {self._limits.create_timeout_s:g} s; the machine is busy"
             ) from error
+
+    async def _hand_over(self, sandbox: Sandbox, live: LiveSandbox, timeout_s: float | None) -> Sandbox:
+        """What ran and was nobody's is this sandbox from now on."""
+        try:
+            live.sandbox = await self._ledger.take(sandbox, deadline_after(timeout_s))
+        except BaseException as error:
+            await live.close()
+            await self._node.destroy(sandbox.id)
+            await self._ledger.ended(sandbox.id, EventKind.DIED, _describe(error))  # where it was written
+            raise
+        self._roster.take(live)
+        self._roster.arm(sandbox.id, timeout_s)
+        return live.sandbox
 
     async def _make_admitted(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
         await self._ledger.open(sandbox)

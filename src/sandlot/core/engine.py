@@ -35,6 +35,7 @@ from sandlot.core.model import (
     TenantStatus,
 )
 from sandlot.core.pausing import Pausing
+from sandlot.core.pools import OFF, HotMemory, Pools, PoolSettings, PoolStatus
 from sandlot.core.roster import Roster
 from sandlot.core.snapshots import Snapshots
 from sandlot.core.survey import Survey
@@ -63,6 +64,7 @@ class Engine:
         templates: Templates,
         limits: Limits,
         available_memory_mib: Callable[[], int] | None = None,
+        pools: PoolSettings = OFF,
     ) -> None:
         """``available_memory_mib``: what the machine could still give, where sandboxes must wait for that."""
         self.limits = limits
@@ -70,7 +72,18 @@ class Engine:
         self._templates = templates
         self._ledger = Ledger(store)
         self._tasks = Tasks()
-        self._admission = Admission(limits, available_memory_mib=available_memory_mib)
+        memory = HotMemory(available_memory_mib)
+        self._admission = Admission(
+            limits, available_memory_mib=memory.available_mib if available_memory_mib else None
+        )
+        self._pools = Pools(
+            node=node,
+            templates=templates,
+            limits=limits,
+            settings=pools,
+            admission=self._admission,
+            memory=memory,
+        )
         self._meter = Meter(node)
         self._roster = Roster(
             self._ledger, node, self._tasks, self._meter, expire=self._expire, gone=self._admission.ended
@@ -83,6 +96,7 @@ class Engine:
             admission=self._admission,
             roster=self._roster,
             tasks=self._tasks,
+            pools=self._pools,
         )
         self._repeats = Repeats(self._ledger, self._tasks)
         self._pausing = Pausing()
@@ -99,6 +113,7 @@ class Engine:
         await Adoption(self._ledger, self._node, self._roster).run()
         for live in self._roster:
             self._admission.restore(live.id, live.sandbox.tenant, amounts_of(live.sandbox))
+        self._pools.start()
         self._tasks.spawn(self._forget_history(), name="forget ended sandboxes")
         self._tasks.spawn(self._meter.keep_looking(), name="keep a history of what is used")
         self._accepting = True
@@ -114,6 +129,7 @@ class Engine:
         self._roster.disarm()
         await asyncio.gather(*self._kills.values(), return_exceptions=True)
         await self._tasks.close()
+        await self._pools.close()
         await self._roster.close()
         await self._meter.close()
         await self._node.stop()
@@ -145,7 +161,12 @@ class Engine:
         """What there is and what it uses; at most a few seconds old, and no sandbox wakes for it."""
         used = await self._meter.per_tenant()
         stocks = self._node.stocks()
-        return Survey(self.census(), self._ledger.headcount, used, self._meter.age_s, stocks)
+        pools = self._pools.status()
+        return Survey(self.census(), self._ledger.headcount, used, self._meter.age_s, stocks, pools)
+
+    def pools(self) -> Sequence[PoolStatus]:
+        """The hot pool of every template that was used or that the settings name."""
+        return self._pools.status()
 
     # ── use cases ────────────────────────────────────────────────────────────────────────────────────
 

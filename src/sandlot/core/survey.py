@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sandlot.core.census import Census
 from sandlot.core.headcount import Headcount
+from sandlot.core.pools import PoolStatus
 from sandlot.node import Usage
 from sandlot.tally import Stock
 
@@ -22,8 +23,9 @@ class Survey:
     used: Mapping[str, Usage]
     used_age_s: float
     stocks: Mapping[str, Stock]
+    pools: Sequence[PoolStatus]
 
 
 def nothing() -> Survey:
     """Of a server that is not ready."""
-    return Survey(Census({}, queued=0, starting=0, refusals={}), Headcount(), {}, 0.0, {})
+    return Survey(Census({}, queued=0, starting=0, refusals={}), Headcount(), {}, 0.0, {}, [])

@@ -83,6 +83,7 @@ class Backend:
             templates=Templates(settings.templates_folder),
             limits=settings.limits(),
             available_memory_mib=available_memory_mib,
+            pools=settings.pool_settings(),
         )
         secret = secret_of(settings.data_dir)
         return cls(engine, database, secret=secret, prepare=prepare, on_failure=on_failure)

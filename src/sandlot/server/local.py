@@ -24,7 +24,10 @@ STOP_TIMEOUT_S = 60.0
 
 
 class LocalServer:
-    """A server with a data folder, a port and a key of its own. ``stop`` leaves its sandboxes running."""
+    """A server with a data folder, a port and a key of its own. ``stop`` leaves its sandboxes running.
+
+    It makes no hot sandboxes unless the settings say so: its callers count what there is.
+    """
 
     def __init__(
         self, folder: Path, templates_dir: Path, *, through: Sequence[str] = (), **settings: str
@@ -62,6 +65,7 @@ class LocalServer:
             "SANDLOT_DATA_DIR": str(self.folder / "data"),
             "SANDLOT_TEMPLATES_DIR": str(self._templates_dir),
             "SANDLOT_PORT": str(self.port),
+            "SANDLOT_POOL_HOT_MAX": "0",
             **self._settings,
         }
         with self.log.open("ab") as log:

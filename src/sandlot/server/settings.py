@@ -9,11 +9,12 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sandlot.core.limits import Limits
+from sandlot.core.pools import Bounds, PoolSettings
 from sandlot.errors import InvalidArgument
 from sandlot.node import NodeSettings, Tier
 
@@ -34,6 +35,21 @@ BEFORE_THE_SERVER: Final = 0
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,220}}$)(?:{_LABEL}\.)+(?=[a-z0-9-]*[a-z]){_LABEL}")
 """Room is left for a port's label before it. The last label has a letter, which an IP address has not."""
+
+
+class PoolBounds(BaseModel):
+    """How many hot sandboxes of one template; ``max`` of None is what every other template has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: int = Field(0, ge=0)
+    max: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min must not be more than max, which is {self.max}")
+        return self
 
 
 class Settings(BaseModel):
@@ -80,6 +96,8 @@ class Settings(BaseModel):
     create_queue_timeout_s: float = Field(_DEFAULTS.create_queue_timeout_s, gt=0)
     history_s: float = Field(_DEFAULTS.history_s, gt=0)
 
+    pool_hot_max: int = Field(Bounds().max, ge=0)
+    pools: Mapping[str, PoolBounds] = {}
     pool_network_slots: int = Field(NodeSettings.network_slots, ge=0)
     pool_disk_slots: int = Field(NodeSettings.disk_slots, ge=0)
     network_allow: tuple[str, ...] = ()
@@ -112,6 +130,15 @@ class Settings(BaseModel):
         for network in networks:
             IPv4Network(network)
         return networks
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _named_pools(cls, pools: Any) -> Any:
+        """The environment and flags give ``base=2:8,other=1``: the name, the least, and the most."""
+        if not isinstance(pools, str):
+            return pools
+        words = [word.strip() for word in pools.split(",") if word.strip()]
+        return dict(_named_pool(word) for word in words)
 
     @field_validator("domain")
     @classmethod
@@ -153,6 +180,14 @@ class Settings(BaseModel):
 
     def limits(self) -> Limits:
         return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
+
+    def pool_settings(self) -> PoolSettings:
+        most = self.pool_hot_max
+        named = {
+            name: Bounds(pool.min, max(pool.min, most) if pool.max is None else pool.max)
+            for name, pool in self.pools.items()
+        }
+        return PoolSettings(Bounds(0, most), named)
 
     def node(self) -> NodeSettings:
         return NodeSettings(
@@ -241,6 +276,12 @@ def _explain(
         place = f"{path}: {name}"
     message = problem["msg"]
     return f"{place}: {message[:1].lower()}{message[1:]}, not {problem['input']!r}"
+
+
+def _named_pool(word: str) -> tuple[str, dict[str, str]]:
+    name, _, bounds = word.partition("=")
+    least, colon, most = bounds.partition(":")
+    return name, {"min": least, "max": most} if colon else {"min": least}
 
 
 def _as_flag(name: str) -> str:
