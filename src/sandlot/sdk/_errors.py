@@ -75,6 +75,15 @@ class SandboxPausedError(ConflictError):
     code = "sandbox_paused"
 
 
+class HookError(ConflictError):
+    """A hook, or the template's start command, did not succeed, and there is no sandbox.
+
+    ``details`` say which ``hook``, its ``exit_code``, None where it did not end in time, and its ``output``.
+    """
+
+    code = "hook_failed"
+
+
 class SandboxGoneError(SandboxError):
     """The sandbox has ended; the message says why, ``details`` carry its state and reason."""
 
@@ -193,6 +202,7 @@ _MIRRORED: tuple[type[SandboxError], ...] = (
     NotFoundError,
     ConflictError,
     SandboxPausedError,
+    HookError,
     SandboxGoneError,
     TierUnavailableError,
     TooLargeError,

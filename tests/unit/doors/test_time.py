@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from sandlot.core.model import CreateSandbox, CreateSnapshot, Fork, Hooks
 from sandlot.errors import Conflict, LimitExceeded
 
 from .fake_engine import ENDED, ID, FakeEngine, sandbox, snapshot
+from .wire import exchange
 
 AT = f"/v1/sandboxes/{ID}"
 OTHER = "sb" + "e" * 20
@@ -162,6 +165,28 @@ async def test_where_no_fork_was_made_the_answer_is_why(
     engine.forks = [Fork(None, Conflict("not in this state")), Fork(None, LimitExceeded("full"))]
     answer = await client.post(f"{AT}/fork", json={"count": 2})
     assert (answer.status_code, answer.json()["error"]["message"]) == (409, "not in this state")
+
+
+@pytest.mark.parametrize(("path", "use_case"), [("fork", "fork"), ("snapshots", "snapshot")])
+async def test_a_client_that_leaves_calls_off_what_it_would_not_learn_of(
+    app: FastAPI, engine: FakeEngine, path: str, use_case: str
+) -> None:
+    begun, called_off = asyncio.Event(), asyncio.Event()
+
+    async def never(*args: Any, **options: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            called_off.set()
+
+    setattr(engine, use_case, never)
+    async with exchange(app, "POST", f"{AT}/{path}") as wire:
+        wire.send(b"{}")
+        await begun.wait()
+        wire.leave()
+        await wire.end()
+    assert called_off.is_set()
 
 
 @pytest.mark.parametrize(

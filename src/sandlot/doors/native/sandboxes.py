@@ -32,7 +32,7 @@ from sandlot.errors import InvalidArgument
 router = routes("/v1/sandboxes", "sandboxes")
 
 
-@router.post("", status_code=201, responses=failures(404, 409, 413, 422, 429, 504, 507))
+@router.post("", status_code=201, responses=failures(404, 409, 410, 413, 422, 429, 502, 504, 507))
 async def create_sandbox(
     request: Request,
     body: CreateSandboxBody,

@@ -18,6 +18,7 @@ from sandlot.doors.native.models import (
     SnapshotName,
     SnapshotsAnswer,
 )
+from sandlot.doors.streaming import while_connected
 
 router = routes("/v1", "snapshots")
 
@@ -35,8 +36,12 @@ async def create_snapshot(
     sandbox_id: SandboxId,
     body: SnapshotBody = SnapshotBody(),
 ) -> SnapshotAnswer:
-    """Keep the sandbox as it is now. It goes on, and the snapshot is whole when this answers."""
-    return SnapshotAnswer.of(await engine_of(request).snapshot(sandbox_id, body.to_core()))
+    """Keep the sandbox as it is now. It goes on, and the snapshot is whole when this answers.
+
+    None stays for a client that leaves.
+    """
+    making = engine_of(request).snapshot(sandbox_id, body.to_core())
+    return SnapshotAnswer.of(await while_connected(request.receive, making))
 
 
 @router.post("/sandboxes/{sandbox_id}/rollback", responses=failures(404, 409, 410, 422, 429, 502, 504, 507))
