@@ -16,9 +16,9 @@ def test_it_is_made_once_and_nobody_else_reads_it(tmp_path: Path) -> None:
 
 
 def test_a_half_written_one_of_a_crash_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "secret.new").write_bytes(b"ha")
+    (tmp_path / ".secret-crashed").write_bytes(b"ha")
     assert len(secret_of(tmp_path)) == 32
-    assert not (tmp_path / "secret.new").exists()
+    assert len((tmp_path / "secret").read_bytes()) == 32
 
 
 def test_a_spoilt_one_is_an_error_and_not_a_weaker_secret(tmp_path: Path) -> None:
