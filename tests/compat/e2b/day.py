@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from .clients import HERE, Client, modules_of, node, python_of
 
-PARTS: Final = ("sandboxes", "commands", "terminal", "files", "code", "errors")
+PARTS: Final = ("sandboxes", "commands", "terminal", "files", "code", "pausing", "snapshots", "errors")
 WITHOUT_CODE: Final = tuple(part for part in PARTS if part != "code")
 _PATIENCE_S: Final = 300
 

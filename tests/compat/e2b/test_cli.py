@@ -98,8 +98,39 @@ def test_templates(cli: Cli, server: object) -> None:
     assert {"base", "code-interpreter"} <= {row["templateID"] for row in rows}
 
 
-def test_what_is_not_there_yet_is_said(cli: Cli, sandbox: e2b.Sandbox) -> None:
-    done = cli("sandbox", "pause", sandbox.sandbox_id)
+@pytest.mark.e2b("e2b sandbox pause", "e2b sandbox resume")
+def test_a_pause(cli: Cli, sandbox: e2b.Sandbox) -> None:
+    id = sandbox.sandbox_id
+    assert "has been paused" in output_of(cli("sandbox", "pause", id))
+    assert "already paused" in output_of(cli("sandbox", "pause", id))
+    assert "State: paused" in output_of(cli("sandbox", "info", id))
+    paused = json.loads(output_of(cli("sandbox", "list", "--state", "paused", "--format", "json")))
+    assert id in [row["sandboxId"] for row in paused]
+    assert "has been resumed" in output_of(cli("sandbox", "resume", id))
+    assert sandbox.is_running()
+
+
+@pytest.mark.e2b("e2b sandbox snapshot create", "e2b sandbox snapshot list", "e2b sandbox snapshot delete")
+def test_a_snapshot(cli: Cli, sandbox: e2b.Sandbox) -> None:
+    id = sandbox.sandbox_id
+    assert "Created snapshot" in output_of(cli("sandbox", "snapshot", "create", id, "--name", "by-hand"))
+    rows = json.loads(output_of(cli("sandbox", "snapshot", "list", id, "--format", "json")))
+    assert [row["names"] for row in rows] == [["by-hand"]]
+    made = output_of(cli("sandbox", "create", "by-hand", "--detach")).strip()
+    assert e2b.Sandbox.kill(made) is True
+    assert "has been deleted" in output_of(cli("sandbox", "snapshot", "delete", "by-hand"))
+
+
+@pytest.mark.e2b("e2b sandbox create(--lifecycle.ontimeout)")
+def test_a_sandbox_that_its_timeout_pauses(cli: Cli, server: object) -> None:
+    wish = ("--lifecycle.ontimeout", "pause", "--lifecycle.autoresume", "--timeout", "600")
+    id = output_of(cli("sandbox", "create", "base", "--detach", *wish)).strip()
+    assert e2b.Sandbox.get_info(id).lifecycle == {"on_timeout": "pause", "auto_resume": True}
+    assert e2b.Sandbox.kill(id) is True
+
+
+def test_what_is_not_there_yet_is_said(cli: Cli, server: object) -> None:
+    done = cli("template", "delete", "base", "--yes")
     assert done.returncode != 0
     assert "not yet" in done.stdout + done.stderr
 

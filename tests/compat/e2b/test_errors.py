@@ -246,8 +246,6 @@ def test_a_list_that_cannot_be(server: LocalServer, options: dict[str, Any], wor
 @pytest.mark.parametrize(
     "options",
     [
-        {"lifecycle": {"on_timeout": "pause"}},
-        {"lifecycle": {"on_timeout": "pause", "auto_resume": True}},
         {"network": {"allow_out": ["1.1.1.1"], "deny_out": ["0.0.0.0/0"]}},
         {"network": {"deny_out": ["8.8.8.8"]}},
         {"network": {"rules": {"a.test": [{"transform": {"headers": {"a": "b"}}}]}}},
@@ -269,11 +267,7 @@ def test_what_would_be_ignored_is_refused(server: LocalServer, options: dict[str
 
 def test_what_is_not_there_yet_says_so(shared: Sandbox) -> None:
     calls: list[Callable[[], Any]] = [
-        shared.pause,
-        shared.create_snapshot,
-        shared.fork,
         lambda: shared.update_network({"deny_out": ["0.0.0.0/0"]}),
-        lambda: Sandbox.list_snapshots().next_items(),
         lambda: Volume.create("data"),
         lambda: Volume.list(),
         lambda: Secret.list().next_items(),

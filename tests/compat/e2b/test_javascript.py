@@ -87,6 +87,26 @@ def test_code(outcome: Outcome) -> None:
     }
 
 
+def test_pausing(outcome: Outcome) -> None:
+    facts = outcome["pausing"]
+    assert isinstance(facts, dict), facts
+    assert facts.pop("refused") in ("SandboxNotFoundError", "SandboxNotRunningError", "TimeoutError")
+    assert facts == {
+        "paused": [True, False],
+        "cutOff": True,
+        "state": "paused",
+        "running": [False, True],
+        "goesOn": "got it\n",
+    }
+
+
+def test_snapshots(outcome: Outcome) -> None:
+    facts = outcome["snapshots"]
+    assert isinstance(facts, dict), facts
+    assert facts.pop("forks") in (2, None)  # older ones have none
+    assert facts == {"read": "kept", "listed": True, "deleted": [True, False]}
+
+
 def test_errors(outcome: Outcome) -> None:
     facts = outcome["errors"]
     assert isinstance(facts, dict), facts

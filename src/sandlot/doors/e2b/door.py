@@ -17,7 +17,7 @@ from sandlot.core.live import LiveSandbox
 from sandlot.core.tenancy import TenantEngine
 from sandlot.doors.e2b.errors import SandboxNotFound
 from sandlot.doors.streaming import Streams
-from sandlot.errors import InvalidArgument, NotFound, SandboxGone
+from sandlot.errors import InvalidArgument, NotFound, SandboxGone, SandboxPaused
 from sandlot.store import Tenant
 
 ENVD_PORT: Final = 49983
@@ -76,8 +76,8 @@ async def sandbox_of(connection: HTTPConnection, signed: Callable[[str], bool] |
             live = await door.access.agent_signed(sandbox_id, signed)
         else:
             live = await door.access.agent(sandbox_id, connection.headers.get("x-access-token"))
-    except (NotFound, SandboxGone) as error:
-        raise SandboxNotFound(sandbox_id) from error
+    except (NotFound, SandboxGone, SandboxPaused) as error:
+        raise SandboxNotFound.because(error, sandbox_id) from error
     _is_known(connection)
     return live
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -23,6 +23,7 @@ from sandlot.errors import (
     NotFound,
     PermissionDenied,
     SandboxGone,
+    SandboxPaused,
     SandlotError,
     TierUnavailable,
     Unauthenticated,
@@ -37,10 +38,15 @@ class SandboxNotFound(SandlotError):
 
     code = "sandbox_not_found"
 
-    def __init__(self, sandbox_id: str) -> None:
-        super().__init__(
-            f"The sandbox {sandbox_id} was not found: it has ended, or never was", sandboxId=sandbox_id
-        )
+    def __init__(self, sandbox_id: str, why: str = "it has ended, or never was") -> None:
+        super().__init__(f"The sandbox {sandbox_id} was not found: {why}", sandboxId=sandbox_id)
+
+    @classmethod
+    def because(cls, error: NotFound | SandboxGone | SandboxPaused, sandbox_id: str) -> Self:
+        """What the engine calls by three names."""
+        if isinstance(error, SandboxPaused):
+            return cls(sandbox_id, "it is paused; connect to it, and it runs again")
+        return cls(sandbox_id)
 
 
 class NotYet(SandlotError):
@@ -80,12 +86,17 @@ def response_for(error: SandlotError) -> Response:
         headers["retry-after"] = retry_after(error)
     if isinstance(error, NotYet):
         headers["should-retry"] = "false"
-    body: dict[str, Any] = {"code": status, "message": error.message}
+    return Json(body_for(error), status, headers)
+
+
+def body_for(error: SandlotError) -> dict[str, Any]:
+    """The error, as an answer or as a part of one."""
+    body: dict[str, Any] = {"code": status_of(error), "message": error.message}
     if isinstance(error, SandboxNotFound):
         body |= error.details
     if isinstance(error, KeyReused):
         body["error_code"] = error.code
-    return Json(body, status, headers)
+    return body
 
 
 async def on_sandlot_error(_: HTTPConnection, error: SandlotError) -> Response:

@@ -166,6 +166,42 @@ async function code(sandbox) {
   }
 }
 
+async function pausing(sandbox) {
+  const asks = await sandbox.commands.run('read line; echo got $line', { background: true, stdin: true })
+  const ended = asks.wait().catch((error) => error.constructor.name)
+  const paused = [await sandbox.pause(), await sandbox.pause()]
+  const { state } = await sandbox.getInfo()
+  const there = await sandbox.isRunning()
+  const refused = await named(() => sandbox.commands.run('true'))
+  const again = await Sandbox.connect(sandbox.sandboxId)
+  await again.commands.sendStdin(asks.pid, 'it\n')
+  return {
+    paused,
+    cutOff: (await ended) !== undefined,
+    state,
+    running: [there, await again.isRunning()],
+    refused,
+    goesOn: (await (await again.commands.connect(asks.pid)).wait()).stdout,
+  }
+}
+
+async function snapshots(sandbox) {
+  await sandbox.files.write('/tmp/file', 'kept')
+  const { snapshotId } = await sandbox.createSnapshot()
+  const made = await Sandbox.create(snapshotId)
+  const read = await made.files.read('/tmp/file')
+  await made.kill()
+  const listed = (await sandbox.listSnapshots().nextItems()).map((each) => each.snapshotId)
+  const forks = sandbox.fork ? await sandbox.fork({ count: 2 }) : null
+  await Promise.all((forks ?? []).map((fork) => fork.kill()))
+  return {
+    read,
+    listed: listed.join() === snapshotId,
+    deleted: [await Sandbox.deleteSnapshot(snapshotId), await Sandbox.deleteSnapshot(snapshotId)],
+    forks: forks && new Set(forks.map((fork) => fork.sandboxId)).size,
+  }
+}
+
 async function errors(sandbox) {
   const gone = await Sandbox.create()
   await gone.kill()
@@ -180,7 +216,7 @@ async function errors(sandbox) {
   }
 }
 
-const all = { sandboxes, commands, terminal, files, code, errors }
+const all = { sandboxes, commands, terminal, files, code, pausing, snapshots, errors }
 const outcome = {}
 const sandbox = await Sandbox.create()
 const interpreter = await CodeSandbox.create()

@@ -156,6 +156,43 @@ def code(sandbox: CodeSandbox) -> dict[str, Any]:
     }
 
 
+def pausing(sandbox: Sandbox) -> dict[str, Any]:
+    asks = sandbox.commands.run("read line; echo got $line", background=True, stdin=True)
+    sandbox.pause()
+    sandbox.pause()
+    state = sandbox.get_info().state
+    there = sandbox.is_running()
+    try:
+        sandbox.commands.run("true")
+    except TimeoutException:
+        refused = True
+    again = Sandbox.connect(sandbox.sandbox_id)
+    again.commands.send_stdin(asks.pid, "it\n")
+    return {
+        "state": str(getattr(state, "value", state)),
+        "running": [there, again.is_running()],
+        "refused": refused,
+        "goes on": again.commands.connect(asks.pid).wait().stdout,
+    }
+
+
+def snapshots(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.files.write("/tmp/file", "kept")
+    snapshot = sandbox.create_snapshot()
+    with Sandbox.create(snapshot.snapshot_id) as made:
+        read = made.files.read("/tmp/file")
+    listed = sandbox.list_snapshots().next_items()
+    forks = sandbox.fork(count=2) if hasattr(sandbox, "fork") else None
+    for fork in forks or []:
+        fork.kill()
+    return {
+        "read": read,
+        "listed": [one.snapshot_id for one in listed] == [snapshot.snapshot_id],
+        "deleted": [Sandbox.delete_snapshot(snapshot.snapshot_id) for _ in range(2)],
+        "forks": None if forks is None else len({fork.sandbox_id for fork in forks}),
+    }
+
+
 def errors(sandbox: Sandbox) -> dict[str, Any]:
     def named(call: Callable[[], object]) -> str:
         try:
@@ -178,7 +215,7 @@ def errors(sandbox: Sandbox) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    part.__name__: part for part in (sandboxes, commands, terminal, files, code, errors)
+    part.__name__: part for part in (sandboxes, commands, terminal, files, code, pausing, snapshots, errors)
 }
 
 

@@ -17,7 +17,7 @@ from sandlot.doors.e2b.door import CODE_PORT, Door
 from sandlot.doors.e2b.services import services
 from sandlot.doors.ingress.hosts import Address
 from sandlot.doors.streaming import ResponseAborted, Streams
-from sandlot.errors import NotFound, SandboxGone, SandlotError, Unauthenticated, Unavailable
+from sandlot.errors import NotFound, SandboxGone, SandboxPaused, SandlotError, Unauthenticated, Unavailable
 from tests.unit.doors.fake_engine import ENDED, ID, FakeEngine, FakeInterpreter, FakeLive
 from tests.unit.doors.wire import exchange
 
@@ -179,6 +179,23 @@ async def test_a_sandbox_that_has_ended(client: httpx.AsyncClient) -> None:
     for answer in (await client.post("/execute", json={"code": "1"}), await client.get("/contexts")):
         assert answer.status_code == 502
         assert "was not found" in answer.text
+
+
+async def test_a_sandbox_that_is_paused(
+    client: httpx.AsyncClient, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def live(id: str) -> FakeLive:
+        raise SandboxPaused("it is paused")
+
+    monkeypatch.setattr(engine, "live", live)
+    for answer in (await client.post("/execute", json={"code": "1"}), await client.get("/contexts")):
+        assert (answer.status_code, "was not found: it is paused" in answer.text) == (502, True)
+
+
+async def test_a_run_that_a_pause_cuts_short(client: httpx.AsyncClient, interpreter: FakeInterpreter) -> None:
+    prepare(interpreter, SandboxPaused("it was paused meanwhile"))
+    answer = await client.post("/execute", json={"code": "1"})
+    assert (answer.status_code, "was not found: it is paused" in answer.text) == (502, True)
 
 
 async def test_silence_is_broken_and_a_late_failure_is_told(

@@ -35,10 +35,11 @@ from sandlot.errors import (
     NotFound,
     PermissionDenied,
     SandboxGone,
+    SandboxPaused,
     SandlotError,
     Unavailable,
 )
-from tests.unit.doors.fake_engine import ENDED, UNKNOWN, FakeEngine
+from tests.unit.doors.fake_engine import ENDED, ID, UNKNOWN, FakeEngine, FakeLive
 from tests.unit.doors.wire import exchange
 
 from . import rpc
@@ -374,6 +375,26 @@ async def test_a_sandbox_that_is_not_there(engine: FakeEngine, service: Service,
         answer = await post(app, path, b"", type=type)
         assert answer.status_code == 502
         assert "was not found" in answer.json()["message"]
+
+
+async def test_a_paused_sandbox_is_not_there_and_the_words_say_why(
+    app: ASGIApp, engine: FakeEngine, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.failure = SandboxPaused("it was paused meanwhile")
+    answer = await echo(app, {})
+    assert (answer.status_code, answer.json()["sandboxId"]) == (502, ID)
+    assert "was not found: it is paused" in answer.json()["message"]
+    *_, (_, end) = await stream(app, COUNT, {})
+    assert end["error"]["code"] == "unavailable"
+    assert "was not found: it is paused" in end["error"]["message"]
+
+    async def live(id: str) -> FakeLive:
+        raise SandboxPaused("it is paused")
+
+    monkeypatch.setattr(engine, "live", live)
+    for path, type in ((ECHO, UNARY), (COUNT, STREAM), (JOIN, STREAM)):
+        answer = await post(app, path, b"", type=type)
+        assert (answer.status_code, "it is paused" in answer.json()["message"]) == (502, True)
 
 
 async def test_why_a_stream_broke_off_is_the_engines_word(

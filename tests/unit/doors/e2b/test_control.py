@@ -90,7 +90,7 @@ async def asked(client: httpx.AsyncClient, engine: FakeEngine, path: str, body: 
 
 async def test_the_least_that_clients_send(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     wish = await asked(client, engine, "/v2/sandboxes", {"templateID": "base"})
-    assert wish == CreateSandbox(timeout_s=300.0, secured=True)
+    assert wish == CreateSandbox(timeout_s=300.0, secured=True, auto_resume=False)
 
 
 async def test_all_that_can_be_asked(client: httpx.AsyncClient, engine: FakeEngine) -> None:
@@ -101,9 +101,9 @@ async def test_all_that_can_be_asked(client: httpx.AsyncClient, engine: FakeEngi
         "envVars": {"C": "d"},
         "allow_internet_access": False,
         "network": {"allowPublicTraffic": False, "allowOut": [], "rules": {}, "egressProxy": None},
-        "autoPause": False,
-        "autoResume": {"enabled": False},
-        "autoPauseMemory": True,
+        "autoPause": True,
+        "autoResume": {"enabled": True},
+        "autoPauseMemory": False,
         "volumeMounts": [],
         "mcp": None,
         "iam": {},
@@ -118,6 +118,9 @@ async def test_all_that_can_be_asked(client: httpx.AsyncClient, engine: FakeEngi
         ingress="token",
         secured=True,
         idempotency_key="k",
+        on_timeout="pause",
+        pause_memory=False,
+        auto_resume=True,
     )
 
 
@@ -140,7 +143,8 @@ async def test_the_older_generation_says_whether_a_token_is_asked_for(
 @pytest.mark.parametrize(
     ("allowed", "network", "internet"),
     [
-        (None, {}, True),
+        (None, {}, "unsaid"),
+        (None, {"denyOut": []}, "unsaid"),
         (True, {"denyOut": []}, True),
         (False, {}, False),
         (None, {"denyOut": ["0.0.0.0/0"]}, False),
@@ -157,14 +161,14 @@ async def test_the_internet_as_a_whole_or_not_yet(
     engine: FakeEngine,
     allowed: bool | None,
     network: dict[str, Any],
-    internet: bool | None,
+    internet: bool | str | None,
 ) -> None:
     body = {"templateID": "base", "allow_internet_access": allowed, "network": network}
     answer = await client.post("/v2/sandboxes", json=body)
     if internet is None:
         assert (answer.status_code, answer.headers["should-retry"]) == (501, "false")
     else:
-        assert engine.requests[-1].internet is internet
+        assert engine.requests[-1].internet is (None if internet == "unsaid" else internet)
 
 
 async def test_what_comes_back(client: httpx.AsyncClient, engine: FakeEngine) -> None:
@@ -201,7 +205,12 @@ async def test_what_comes_back(client: httpx.AsyncClient, engine: FakeEngine) ->
         (b'{"templateID": "base", "network": {"denyOut": "x"}}', 400, "network.denyOut: expected"),
         (b'{"templateID": "base", "network": {"new": [1]}}', 501, "network.new is nothing that this server"),
         (b'{"templateID": "base", "gpu": "h100"}', 501, "gpu is nothing that this server knows"),
-        (b'{"templateID": "base", "autoPause": true}', 501, "autoPause"),
+        (
+            b'{"templateID": "base", "autoPauseMemory": false}',
+            400,
+            "autoPauseMemory says how autoPause pauses",
+        ),
+        (b'{"templateID": "base", "autoResume": true}', 400, "autoResume: expected"),
         (b" " * 10_001, 413, "larger than 10000 bytes"),
     ],
 )
@@ -237,7 +246,7 @@ async def test_no_body_is_an_accident(body: dict[str, Any]) -> None:
 async def test_what_a_list_is_asked(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     params = {
         "metadata": "a%2520b=c%252Bd&e=f%3Dg",
-        "state": "running,paused",
+        "state": "running",
         "order": "asc",
         "startedAfter": "2026-11-27T12:00:00+02:00",
         "template": "code-interpreter-v1",
@@ -341,8 +350,6 @@ async def test_a_sandbox_without_end_has_one_for_these_clients(
 @pytest.mark.parametrize(
     ("path", "body", "seconds"),
     [
-        ("/connect", {}, 300.0),
-        ("/connect", {"timeout": 7}, 7.0),
         ("/refreshes", {}, 15.0),
         ("/refreshes", {"duration": 1}, 15.0),
         ("/refreshes", {"duration": 100}, 100.0),
@@ -452,7 +459,7 @@ async def forever(_: CreateSandbox) -> Any:
     await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("path", ["/sandboxes/", "/v3/sandboxes", "/sandboxes/a/b/c", "/templates/a/b"])
+@pytest.mark.parametrize("path", ["/sandboxes/", "/v3/sandboxes", "/sandboxes/a/b/c", "/snapshots/a"])
 async def test_an_address_that_there_is_not(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, 404)

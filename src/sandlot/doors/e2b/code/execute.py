@@ -19,7 +19,7 @@ from sandlot.doors.e2b.code.requests import body_of
 from sandlot.doors.e2b.door import Door, door_of, sandbox_of
 from sandlot.doors.e2b.errors import SandboxNotFound
 from sandlot.doors.streaming import ResponseAborted, Stream
-from sandlot.errors import InvalidArgument, SandboxGone, SandlotError
+from sandlot.errors import InvalidArgument, SandboxGone, SandboxPaused, SandlotError
 
 _NDJSON: Final = "application/x-ndjson"
 _KEEPALIVE_S: Final = 15.0
@@ -70,8 +70,8 @@ async def _events(door: Door, live: LiveSandbox, body: ExecuteBody) -> AsyncGene
                 yield event
     except SandlotError as error:
         explained = await door.access.explain(live.id, error)
-        if isinstance(explained, SandboxGone):
-            raise SandboxNotFound(live.id) from error
+        if isinstance(explained, SandboxGone | SandboxPaused):
+            raise SandboxNotFound.because(explained, live.id) from error
         raise explained from error
 
 

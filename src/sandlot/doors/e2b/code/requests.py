@@ -11,7 +11,7 @@ from sandlot.core.live import LiveSandbox
 from sandlot.doors.bodies import bounded
 from sandlot.doors.e2b.door import door_of, sandbox_of
 from sandlot.doors.e2b.errors import SandboxNotFound
-from sandlot.errors import InvalidArgument, NotFound, SandboxGone
+from sandlot.errors import InvalidArgument, NotFound, SandboxGone, SandboxPaused
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -31,8 +31,8 @@ async def visited_sandbox(request: Request) -> LiveSandbox:
     sandbox_id: str = request.scope["state"]["ingress"].sandbox_id
     try:
         return await door.access.ingress(sandbox_id, request.headers.get("e2b-traffic-access-token"))
-    except (NotFound, SandboxGone) as error:
-        raise SandboxNotFound(sandbox_id) from error
+    except (NotFound, SandboxGone, SandboxPaused) as error:
+        raise SandboxNotFound.because(error, sandbox_id) from error
 
 
 async def body_of(request: Request, kind: type[T]) -> T:

@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from sandlot.core.lifecycle import State
 from sandlot.core.model import Sandbox
 from sandlot.core.tokens import Purpose
 from sandlot.doors.e2b.control.names import alias_of
@@ -17,6 +18,14 @@ CLIENT_ID: Final = "sandlot"
 """Older clients write it behind the sandbox's id, with a dash between."""
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Clients insist on an end; here a sandbox may have none."""
+
+
+PAUSED: Final = frozenset({State.PAUSING, State.PAUSED, State.RESUMING})
+
+
+def paused(sandbox: Sandbox) -> bool:
+    """As these clients see it, who know of no state between."""
+    return sandbox.state in PAUSED
 
 
 def opened(sandbox: Sandbox, door: Door) -> dict[str, Any]:
@@ -42,12 +51,12 @@ def listed(sandbox: Sandbox) -> dict[str, Any]:
         "alias": alias_of(sandbox.template),
         # Lists are in the order of creation, and who reads them expects that order of this moment.
         "startedAt": instant(sandbox.created_at),
-        "endAt": instant(sandbox.deadline or _NEVER),
+        "endAt": instant(_end_of(sandbox)),
         "cpuCount": cpu_count(sandbox.cpus),
         "memoryMB": sandbox.memory_mib,
         "diskSizeMB": sandbox.disk_mib,
         "metadata": dict(sandbox.metadata),
-        "state": "running",
+        "state": "paused" if paused(sandbox) else "running",
         "envdVersion": ENVD_VERSION,
         "volumeMounts": [],
     }
@@ -60,7 +69,8 @@ def detailed(sandbox: Sandbox, door: Door) -> dict[str, Any]:
         "domain": door.domain,
         "allowInternetAccess": sandbox.internet,
         "network": {"allowPublicTraffic": sandbox.ingress == "public"},
-        "lifecycle": {"onTimeout": "kill", "autoResume": False},
+        "lifecycle": {"onTimeout": sandbox.on_timeout, "autoResume": sandbox.auto_resume},
+        **_pause_mode(sandbox),
         **_agent_token(sandbox, door),
     }
 
@@ -73,6 +83,17 @@ def cpu_count(cpus: float) -> int:
 def instant(moment: datetime) -> str:
     """RFC 3339 in UTC, always with a fraction, to milliseconds: JavaScript knows no finer."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _end_of(sandbox: Sandbox) -> datetime:
+    """Of a paused one, when it was paused."""
+    return (sandbox.paused_at if paused(sandbox) else None) or sandbox.deadline or _NEVER
+
+
+def _pause_mode(sandbox: Sandbox) -> dict[str, str]:
+    if sandbox.state is not State.PAUSED:
+        return {}
+    return {"pauseMode": "filesystem" if sandbox.depth == "files" else "full"}
 
 
 def _agent_token(sandbox: Sandbox, door: Door) -> dict[str, str]:

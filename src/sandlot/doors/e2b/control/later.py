@@ -16,9 +16,6 @@ _TEMPLATE: Final = "/templates/{template_id}"
 _VOLUME: Final = "/volumecontent/{volume_id}"
 
 LATER: Final[dict[str, tuple[str, ...]]] = {
-    "pausing sandboxes": (f"POST {_SANDBOX}/pause",),
-    "forks": (f"POST {_SANDBOX}/fork",),
-    "snapshots": (f"POST {_SANDBOX}/snapshots", "GET /snapshots"),
     "changing the network of a running sandbox": (f"PUT {_SANDBOX}/network",),
     "building, changing and deleting templates through this API": (
         "POST /templates",
@@ -27,7 +24,6 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"POST {_TEMPLATE}",
         f"PATCH {_TEMPLATE}",
         f"PATCH /v2{_TEMPLATE}",
-        f"DELETE {_TEMPLATE}",
         f"GET {_TEMPLATE}/files/{{hash}}",
         f"POST {_TEMPLATE}/builds/{{build_id}}",
         f"POST /v2{_TEMPLATE}/builds/{{build_id}}",

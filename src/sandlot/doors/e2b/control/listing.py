@@ -1,4 +1,4 @@
-"""Lists of the sandboxes that run."""
+"""Lists of the sandboxes that are there."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from starlette.routing import Route
 
 from sandlot.core.lifecycle import State
 from sandlot.core.model import ListQuery
-from sandlot.doors.e2b.control.answers import listed
+from sandlot.doors.e2b.control.answers import PAUSED, listed
 from sandlot.doors.e2b.control.names import ours
 from sandlot.doors.e2b.control.queries import choice, integer, moment, pairs
 from sandlot.doors.e2b.door import engine_of
 from sandlot.doors.encoding import Json
 from sandlot.errors import InvalidArgument
 
-_RUNNING: Final = frozenset({State.RUNNING})
+_STATES: Final = {"running": frozenset({State.RUNNING}), "paused": PAUSED}
 _WHOLE: Final = 1000
 
 
@@ -46,24 +46,24 @@ async def e2b_list_sandboxes(request: Request) -> Response:
 
 
 async def e2b_list_all_sandboxes(request: Request) -> Response:
-    """The older generation's, which knows no pages."""
+    """The older generation's, which knows no pages and no paused ones."""
     engine = await engine_of(request)
     found = []
-    query = ListQuery(states=_RUNNING, metadata=pairs(request, "metadata"), limit=_WHOLE)
+    query = ListQuery(states=_STATES["running"], metadata=pairs(request, "metadata"), limit=_WHOLE)
     page = await engine.list(query)
     found += page.items
     while page.next_cursor is not None:
-        page = await engine.list(ListQuery(_RUNNING, query.metadata, _WHOLE, page.next_cursor))
+        page = await engine.list(ListQuery(query.states, query.metadata, _WHOLE, page.next_cursor))
         found += page.items
     return Json([listed(sandbox) for sandbox in found])
 
 
 def _states(text: str | None) -> frozenset[State]:
-    """None of ours is paused. Raises InvalidArgument."""
+    """Raises InvalidArgument."""
     wanted = {word.strip() for word in (text or "running,paused").split(",")}
-    if unknown := wanted - {"running", "paused"}:
+    if unknown := wanted - _STATES.keys():
         raise InvalidArgument(f"state: {min(unknown)[:40]!r} is none of running, paused")
-    return _RUNNING if "running" in wanted else frozenset()
+    return frozenset().union(*(_STATES[word] for word in wanted))
 
 
 ROUTES: Final = [

@@ -12,22 +12,24 @@ from starlette.routing import Route
 
 from sandlot.core.history import Sample
 from sandlot.core.model import Sandbox
-from sandlot.doors.e2b.control.answers import cpu_count, instant
+from sandlot.doors.e2b.control.answers import cpu_count, instant, paused
 from sandlot.doors.e2b.control.queries import unix_time
-from sandlot.doors.e2b.control.sandboxes import named, running
+from sandlot.doors.e2b.control.sandboxes import found, named, running
 from sandlot.doors.e2b.door import engine_of
 from sandlot.doors.encoding import Json
-from sandlot.errors import InvalidArgument, NotFound, SandboxGone
+from sandlot.errors import InvalidArgument, NotFound, SandboxGone, SandboxPaused
 
 _MOST: Final = 100
 _MIB: Final = 1024 * 1024
 
 
 async def e2b_get_metrics(request: Request) -> Response:
-    """Of one sandbox: a sample every few seconds."""
+    """Of one sandbox: a sample every few seconds, none of one that is paused."""
     engine, id = await named(request)
     start, end = unix_time(request, "start"), unix_time(request, "end")
-    sandbox = await running(engine, id)
+    sandbox = await found(engine, id)
+    if paused(sandbox):
+        return Json([])
     return Json([_sample(sandbox, sample) for sample in await engine.history(id, start, end)])
 
 
@@ -40,7 +42,7 @@ async def e2b_get_all_metrics(request: Request) -> Response:
     newest: dict[str, Any] = {}
 
     async def look(id: str) -> None:
-        with suppress(NotFound, SandboxGone):
+        with suppress(NotFound, SandboxGone, SandboxPaused):
             sandbox = await running(engine, id)
             if samples := await engine.history(id):
                 newest[id] = _sample(sandbox, samples[-1])

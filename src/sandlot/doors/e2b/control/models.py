@@ -46,11 +46,28 @@ class Network(msgspec.Struct):
 
 
 class Connect(msgspec.Struct):
-    """``memory`` and ``autoPause`` speak of paused sandboxes, which there are none of."""
+    """``memory`` of false asks a paused one to start anew from its files. ``autoPause`` is older."""
 
     timeout: float | None = None
     memory: bool | None = None
     auto_pause: bool | None = msgspec.field(name="autoPause", default=None)
+
+
+class Pause(msgspec.Struct):
+    memory: bool | None = None
+    require_healthy_guest: bool | None = msgspec.field(name="requireHealthyGuest", default=None)
+
+
+class Snapshot(msgspec.Struct):
+    name: str | None = None
+    memory: bool | None = None
+
+
+class Fork(msgspec.Struct):
+    """``timeout`` is the children's."""
+
+    timeout: float | None = None
+    count: int | None = None
 
 
 class Timeout(msgspec.Struct):

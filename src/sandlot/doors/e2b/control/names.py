@@ -18,6 +18,11 @@ def ours(template: str) -> str:
     return _OURS.get(template, template)
 
 
+def snapshot_named(text: str) -> str:
+    """The id or name of a snapshot of ours. A tag may stand behind it; here each has the default one."""
+    return text.removesuffix(":default")
+
+
 def alias_of(template: str) -> str:
     """What clients call a template of ours."""
     return _ALIASES.get(template, template)

@@ -1,4 +1,4 @@
-"""Sandboxes: make, connect to, find, time, end."""
+"""Sandboxes: make, find, time, end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from sandlot.core.ids import is_sandbox_id
 from sandlot.core.lifecycle import State
 from sandlot.core.model import Sandbox
 from sandlot.core.tenancy import TenantEngine
-from sandlot.doors.e2b.control.answers import detailed, opened
+from sandlot.doors.e2b.control.answers import detailed, opened, paused
 from sandlot.doors.e2b.control.bodies import body_of
-from sandlot.doors.e2b.control.creating import wish_of
+from sandlot.doors.e2b.control.creating import made, wish_of
 from sandlot.doors.e2b.control.models import (
-    DEFAULT_TIMEOUT_S,
     LEAST_REFRESH_S,
-    Connect,
     NewSandbox,
     Refresh,
     Timeout,
@@ -36,24 +34,14 @@ async def e2b_create_sandbox(request: Request) -> Response:
     body = await body_of(request, NewSandbox)
     secured = bool(body.secure) or request.url.path.startswith("/v2/")
     wish = wish_of(body, secured=secured, idempotency_key=request.headers.get("idempotency-key"))
-    sandbox = await while_connected(request.receive, engine.create(wish))
+    sandbox = await while_connected(request.receive, made(engine, wish, body.template))
     structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
     return Json(opened(sandbox, door_of(request)), 201)
 
 
-async def e2b_connect_sandbox(request: Request) -> Response:
-    """Its time may become longer by this, never shorter."""
-    engine, id = await named(request)
-    body = await body_of(request, Connect)
-    timeout_s = DEFAULT_TIMEOUT_S if body.timeout is None else body.timeout
-    sandbox = await engine.extend(id, timeout_s)
-    resumed = request.url.path.endswith("/resume")
-    return Json(opened(sandbox, door_of(request)), 201 if resumed else 200)
-
-
 async def e2b_get_sandbox(request: Request) -> Response:
     engine, id = await named(request)
-    return Json(detailed(await running(engine, id), door_of(request)))
+    return Json(detailed(await found(engine, id), door_of(request)))
 
 
 async def e2b_kill_sandbox(request: Request) -> Response:
@@ -64,29 +52,40 @@ async def e2b_kill_sandbox(request: Request) -> Response:
 
 
 async def e2b_set_timeout(request: Request) -> Response:
-    """To these clients a timeout of 0 is an end."""
+    """To these clients a timeout of 0 is the end of its time, and what follows upon that."""
     engine, id = await named(request)
     body = await body_of(request, Timeout)
-    if body.timeout == 0:
-        await running(engine, id)
-        await engine.kill(id)
-    else:
+    sandbox = await running(engine, id)
+    if body.timeout != 0:
         await engine.set_timeout(id, body.timeout)
+    elif sandbox.on_timeout == "pause":
+        await engine.pause(id, memory=sandbox.pause_memory)
+    else:
+        await engine.kill(id)
     return Response(status_code=204)
 
 
 async def e2b_refresh_sandbox(request: Request) -> Response:
     engine, id = await named(request)
     body = await body_of(request, Refresh)
+    await running(engine, id)
     await engine.extend(id, max(body.duration or 0, LEAST_REFRESH_S))
     return Response(status_code=204)
 
 
-async def running(engine: TenantEngine, id: str) -> Sandbox:
+async def found(engine: TenantEngine, id: str) -> Sandbox:
     """Ended ones are not found here: these clients know no other way to hear of an end. Raises NotFound."""
     sandbox = await engine.get(id)
-    if sandbox.state is not State.RUNNING:
+    if sandbox.state is not State.RUNNING and not paused(sandbox):
         raise NotFound(f"sandbox {id} does not run: it is {sandbox.state} ({sandbox.reason})")
+    return sandbox
+
+
+async def running(engine: TenantEngine, id: str) -> Sandbox:
+    """For what these clients ask only of sandboxes that run. Raises NotFound."""
+    sandbox = await found(engine, id)
+    if paused(sandbox):
+        raise NotFound(f"sandbox {id} does not run: it is paused; connect to it, and it runs again")
     return sandbox
 
 
@@ -112,9 +111,6 @@ ROUTES: Final = [
     Route("/v2/sandboxes", e2b_create_sandbox, methods=["POST"]),
     Route(_ONE, e2b_get_sandbox, methods=["GET"]),
     Route(_ONE, e2b_kill_sandbox, methods=["DELETE"]),
-    Route(f"{_ONE}/connect", e2b_connect_sandbox, methods=["POST"]),
-    Route(f"/v2{_ONE}/connect", e2b_connect_sandbox, methods=["POST"]),
-    Route(f"{_ONE}/resume", e2b_connect_sandbox, methods=["POST"]),
     Route(f"{_ONE}/timeout", e2b_set_timeout, methods=["POST"]),
     Route(f"{_ONE}/refreshes", e2b_refresh_sandbox, methods=["POST"]),
 ]

@@ -11,8 +11,9 @@ from starlette.routing import Route
 
 from sandlot.core.tenancy import TenantEngine
 from sandlot.doors.e2b.control.answers import ENVD_VERSION, cpu_count, instant
-from sandlot.doors.e2b.control.names import alias_of, ours
+from sandlot.doors.e2b.control.names import alias_of, ours, snapshot_named
 from sandlot.doors.e2b.door import engine_of
+from sandlot.doors.e2b.errors import NotYet
 from sandlot.doors.encoding import Json
 from sandlot.errors import NotFound
 from sandlot.images import TemplateInfo
@@ -41,6 +42,17 @@ async def e2b_find_template(request: Request) -> Response:
     engine = await engine_of(request)
     info = await _find(engine, request.path_params["alias"])
     return Json({"templateID": info.name, "public": True})
+
+
+async def e2b_delete_template(request: Request) -> Response:
+    """Of a snapshot. Templates themselves are everybody's."""
+    engine, name = await engine_of(request), request.path_params["template_id"]
+    if not await engine.delete_snapshot(snapshot_named(name)):
+        info = await _find(engine, name)
+        raise NotYet(
+            f"not yet: this server deletes snapshots through this API, and no templates ({info.name})"
+        )
+    return Response(status_code=204)
 
 
 async def _find(engine: TenantEngine, name: str) -> TemplateInfo:
@@ -83,4 +95,5 @@ ROUTES: Final = [
     Route("/default-templates", e2b_list_templates, methods=["GET"]),
     Route("/templates/aliases/{alias}", e2b_find_template, methods=["GET"]),
     Route("/templates/{template_id}", e2b_get_template, methods=["GET"]),
+    Route("/templates/{template_id:path}", e2b_delete_template, methods=["DELETE"]),
 ]

@@ -39,6 +39,7 @@ from sandlot.errors import (
     NotFound,
     PermissionDenied,
     SandboxGone,
+    SandboxPaused,
     SandlotError,
     Unauthenticated,
     Unavailable,
@@ -95,6 +96,7 @@ _CODES: Final[Mapping[type[SandlotError], Code]] = {
     NotFound: Code.NOT_FOUND,
     Conflict: Code.FAILED_PRECONDITION,
     SandboxGone: Code.UNAVAILABLE,
+    SandboxNotFound: Code.UNAVAILABLE,
     LimitExceeded: Code.RESOURCE_EXHAUSTED,
     NotEnoughSpace: Code.RESOURCE_EXHAUSTED,
     Unavailable: Code.UNAVAILABLE,
@@ -225,7 +227,9 @@ def _route(
         except (SandlotError, RpcError) as error:
             explained = await _explained(call, error)
             if isinstance(explained, SandboxGone):
-                return response_for(SandboxNotFound(call.live.id))
+                explained = SandboxNotFound.because(explained, call.live.id)
+            if isinstance(explained, SandboxNotFound):
+                return response_for(explained)
             return _refused(explained, media_type)
         except HTTPException as error:
             return _refused(_of_body(error), media_type)
@@ -378,9 +382,12 @@ async def _explained(call: Call, error: Exception) -> Exception:
     """The engine's word on why a talk with a sandbox broke off; "unauthenticated" for an unknown user."""
     if isinstance(error, InvalidArgument) and call.user is not None and not await knows(call.live, call.user):
         return Unauthenticated(f"user: there is no {call.user[:64]!r} in sandbox {call.live.id}")
-    if isinstance(error, SandlotError):
-        return await door_of(call.request).access.explain(call.live.id, error)
-    return error
+    if not isinstance(error, SandlotError):
+        return error
+    explained = await door_of(call.request).access.explain(call.live.id, error)
+    if isinstance(explained, SandboxPaused):
+        return SandboxNotFound.because(explained, call.live.id)
+    return explained
 
 
 async def knows(live: LiveSandbox, user: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -31,7 +31,7 @@ from sandlot.doors.e2b.errors import SandboxNotFound
 from sandlot.doors.e2b.signatures import query_of, signature_of
 from sandlot.doors.encoding import Json
 from sandlot.doors.streaming import Stream, exactly
-from sandlot.errors import InvalidArgument, SandboxGone, SandlotError, Unauthenticated
+from sandlot.errors import InvalidArgument, SandboxGone, SandboxPaused, SandlotError, Unauthenticated
 from sandlot.node.agent import FileInfo
 
 RAW: Final = "application/octet-stream"
@@ -241,8 +241,10 @@ async def _reason(asked: _Asked, error: SandlotError) -> SandlotError:
     live, user = asked.live, asked.user
     if isinstance(error, InvalidArgument) and user is not None and not await knows(live, user):
         return Unauthenticated(f"username: there is no {user[:64]!r} in sandbox {live.id}")
-    explained: Any = await door_of(asked.request).access.explain(live.id, error)
-    return SandboxNotFound(live.id) if isinstance(explained, SandboxGone) else explained
+    explained = await door_of(asked.request).access.explain(live.id, error)
+    if isinstance(explained, SandboxGone | SandboxPaused):
+        return SandboxNotFound.because(explained, live.id)
+    return explained
 
 
 ROUTES: list[BaseRoute] = [
