@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sandlot.cli import copying, creating, environment, hosting, pausing, running, sandboxes, snapshots
+from sandlot.cli import copying, creating, environment, hosting, pausing, pools, running, sandboxes, snapshots
 from sandlot.cli.failures import PlainErrors
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def main(
 # httpx loads its own command line, and Rich with it, where it can; without, this one starts a fifth sooner.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-for room in (creating, sandboxes, pausing, snapshots, running, copying, environment, hosting):
+for room in (creating, sandboxes, pausing, snapshots, running, copying, environment, hosting, pools):
     room.add_to(app)
 
 if __name__ == "__main__":

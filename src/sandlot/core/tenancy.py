@@ -22,10 +22,11 @@ from sandlot.core.model import (
     Snapshot,
     TenantStatus,
 )
-from sandlot.errors import NotFound, SandlotError
+from sandlot.core.pools import PoolStatus
+from sandlot.errors import NotFound, PermissionDenied, SandlotError
 from sandlot.images import TemplateInfo
 from sandlot.node import HostReport
-from sandlot.store import Tenant
+from sandlot.store import DEFAULT_TENANT, Tenant
 
 if TYPE_CHECKING:
     from sandlot.core.engine import Engine
@@ -133,6 +134,15 @@ class TenantEngine:
 
     async def templates(self) -> Sequence[TemplateInfo]:
         return await self._engine.templates()
+
+    def pools(self) -> Sequence[PoolStatus]:
+        """What is ready for everybody. Raises PermissionDenied: it tells what other tenants use."""
+        if self._tenant.name != DEFAULT_TENANT:
+            raise PermissionDenied(
+                f"pools are shared by all tenants, and this key is of tenant {self._tenant.name!r}; it needs"
+                f" one of tenant {DEFAULT_TENANT!r}"
+            )
+        return self._engine.pools()
 
     async def host(self) -> HostReport:
         return await self._engine.host()

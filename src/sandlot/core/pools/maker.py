@@ -8,15 +8,18 @@ from typing import Final
 import structlog
 
 from sandlot.core.drafting import drafted, spec_of
+from sandlot.core.interpreter import KERNEL_TAG
 from sandlot.core.limits import Limits, settle
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import CreateSandbox
 from sandlot.core.pools.hot import UNMEASURED_MIB, Hot
-from sandlot.errors import DeadlineExceeded
+from sandlot.errors import DeadlineExceeded, NotFound
 from sandlot.images import Template
 from sandlot.node import Node
+from sandlot.node.agent import SpawnSpec
 from sandlot.store import Tenant
 
+_PRIMED_S: Final = 10.0
 _NOBODY: Final = Tenant("")
 _MIB: Final = 1024 * 1024
 
@@ -40,6 +43,7 @@ class Maker:
                 live = LiveSandbox(sandbox, await self._node.create(spec_of(sandbox, template)))
                 if "python" in sandbox.guest.kernels:
                     await live.interpreter.warm()
+                await _prime(live)
         except TimeoutError as error:
             await self._node.destroy(sandbox.id)
             raise DeadlineExceeded("a hot sandbox did not start in time") from error
@@ -60,9 +64,31 @@ class Maker:
                 hot.memory_mib = max(1, usage.memory_bytes // _MIB)
 
 
+async def _prime(live: LiveSandbox) -> None:
+    """Run what most first commands begin with, so that their user finds it loaded. It leaves nothing."""
+    for shell in ("/bin/bash", "/bin/sh"):
+        spec = SpawnSpec(
+            args=[shell, "-l", "-c", ":"],
+            env=dict(live.sandbox.guest.env),
+            user=live.default_user,
+            timeout=_PRIMED_S,
+            tag=f"{KERNEL_TAG}first",  # lists of commands leave it out
+        )
+        try:
+            process = await live.agent.spawn(spec)
+        except NotFound:
+            continue
+        async for _ in process:
+            pass
+        await process.close()
+        return
+
+
 def fits(request: CreateSandbox, template: Template, limits: Limits) -> bool:
     """Whether a hot sandbox can become what is asked for: everything else it is given when it is taken."""
     if request.snapshot is not None or request.hostname is not None or request.internet is False:
+        return False
+    if request.hooks.on_create or request.hooks.ready or template.config.start or template.config.ready:
         return False
     if request.env and template.config.kernels:
         return False

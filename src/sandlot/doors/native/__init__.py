@@ -13,6 +13,7 @@ from sandlot.doors.native import (
     forks,
     host,
     pausing,
+    pools,
     sandboxes,
     snapshots,
     tenant,
@@ -40,5 +41,6 @@ def install(app: FastAPI, door: Door) -> None:
         terminal,
         tenant,
         host,
+        pools,
     ):
         app.include_router(room.router)

@@ -57,6 +57,15 @@ class AsyncServer:
         tenant: dict[str, Any] = await self._api.get("/v1/tenant")
         return tenant
 
+    async def pools(self) -> list[dict[str, Any]]:
+        """The hot pools of the server, one for each template: what stands ready, and how often it was of use.
+
+        Needs a key of tenant ``default``. Raises AuthenticationError, PermissionDeniedError and
+        ServerUnavailableError.
+        """
+        pools: list[dict[str, Any]] = (await self._api.get("/v1/pools"))["pools"]
+        return pools
+
     async def is_ready(self) -> bool:
         """Whether the server answers and takes requests. Needs no key.
 

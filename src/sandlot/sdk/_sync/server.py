@@ -58,6 +58,15 @@ class Server:
         tenant: dict[str, Any] = self._api.get("/v1/tenant")
         return tenant
 
+    def pools(self) -> list[dict[str, Any]]:
+        """The hot pools of the server, one for each template: what stands ready, and how often it was of use.
+
+        Needs a key of tenant ``default``. Raises AuthenticationError, PermissionDeniedError and
+        ServerUnavailableError.
+        """
+        pools: list[dict[str, Any]] = (self._api.get("/v1/pools"))["pools"]
+        return pools
+
     def is_ready(self) -> bool:
         """Whether the server answers and takes requests. Needs no key.
 

@@ -62,6 +62,7 @@ class MetricsPage:
             *sources.of_tenants(survey),
             *sources.of_use(survey),
             *sources.of_node(survey),
+            *sources.of_pools(survey),
         ]
         ready, connections, streams = found is not None, self.connections(), self._streams()
 

@@ -101,6 +101,21 @@ def of_node(survey: Survey) -> Iterator[Metric]:
     yield counter("slots_missed", "How often a slot was wanted and none stood ready.", missed, "kind")
 
 
+def of_pools(survey: Survey) -> Iterator[Metric]:
+    """Of hot sandboxes, by template."""
+    for make, name, help, field in (
+        (gauge, "pool_hot", "Hot sandboxes that stand ready.", "hot"),
+        (gauge, "pool_making", "Hot sandboxes being made.", "making"),
+        (gauge, "pool_wanted", "How many hot sandboxes are to stand ready.", "wanted"),
+        (gauge, "pool_memory_bytes", "What those that stand ready hold.", "memory_bytes"),
+        (counter, "pool_hits", "Creations that got a hot sandbox.", "hits"),
+        (counter, "pool_misses", "Creations that none stood ready for.", "misses"),
+        (counter, "pool_unfit", "Creations that asked for something that no hot sandbox is.", "unfit"),
+    ):
+        figures = {(pool.template,): getattr(pool, field) for pool in survey.pools}
+        yield make(name, help, figures, "template")
+
+
 def of_server(
     *, version: str, ready: bool, connections: int | None, streams: int, templates: int, lag: Durations
 ) -> Iterator[Metric]:
