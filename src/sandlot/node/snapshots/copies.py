@@ -7,13 +7,13 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandlot.errors import NotEnoughSpace
-from sandlot.node.snapshots.manifest import Manifest, Part, damaged
+from sandlot.node.snapshots.manifest import Manifest, Part, Run, damaged
 from sandlot.node.snapshots.packs import Packs
 from sandlot.node.snapshots.pages import (
     PAGE,
@@ -27,7 +27,8 @@ from sandlot.node.snapshots.pages import (
 )
 from sandlot.node.snapshots.saving import Space
 
-_STRETCH = 256  # pages
+_BATCH = 256
+"""Pages that are read from wherever they lie and written at once."""
 
 
 @dataclass(frozen=True)
@@ -123,19 +124,16 @@ class Copies:
             packs = [self._open(stack, self._packs.path(name), os.O_RDONLY) for name in part.packs]
             target = self._open(stack, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             os.ftruncate(target, part.size)
-            buffer = memoryview(bytearray(_STRETCH * PAGE))
+            buffer = memoryview(bytearray(_BATCH * PAGE))
             number = 0
-            for run in part.runs:
-                for done in range(0, run.length, _STRETCH):
-                    page = run.page + done
-                    end = min(run.page + run.length, page + _STRETCH)
-                    content = buffer[: min(end * PAGE, part.size) - page * PAGE]
-                    read(packs[run.pack], content, (run.at + done) * PAGE)
-                    sums = b"".join(sums_of(content))
-                    if sums != part.sums[number * SUM_BYTES :][: len(sums)]:
-                        raise _Damage(f"pages {page} to {end - 1} have other checksums")
-                    write(target, content, page * PAGE)
-                    number += end - page
+            for batch in _batches(part.runs):
+                content = buffer[: min(batch.end * PAGE, part.size) - batch.page * PAGE]
+                batch.read(packs, content)
+                sums = b"".join(sums_of(content))
+                if sums != part.sums[number * SUM_BYTES :][: len(sums)]:
+                    raise _Damage(f"pages {batch.page} to {batch.end - 1} have other checksums")
+                write(target, content, batch.page * PAGE)
+                number += batch.end - batch.page
 
     def _open(self, stack: contextlib.ExitStack, path: Path, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -157,6 +155,37 @@ class Copies:
 
 class _Damage(Exception):
     pass
+
+
+@dataclass
+class _Batch:
+    """Runs that follow each other in the file, from ``page`` to ``end``."""
+
+    page: int
+    end: int
+    runs: list[Run]
+
+    def read(self, packs: Sequence[int], into: memoryview) -> None:
+        for run in self.runs:
+            piece = into[(run.page - self.page) * PAGE :][: run.length * PAGE]
+            read(packs[run.pack], piece, run.at * PAGE)
+
+
+def _batches(runs: Iterable[Run]) -> Iterator[_Batch]:
+    batch: _Batch | None = None
+    for run in runs:
+        for done in range(0, run.length, _BATCH):
+            piece = Run(run.page + done, min(run.length - done, _BATCH), run.pack, run.at + done)
+            end = piece.page + piece.length
+            if batch is not None and piece.page == batch.end and end <= batch.page + _BATCH:
+                batch.runs.append(piece)
+                batch.end = end
+                continue
+            if batch is not None:
+                yield batch
+            batch = _Batch(piece.page, end, [piece])
+    if batch is not None:
+        yield batch
 
 
 def _verify(path: Path, part: Part) -> None:

@@ -6,7 +6,7 @@ A folder holds both, and appears and goes whole, by one rename.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import msgspec
 
 from sandlot.errors import Conflict, NotFound
 from sandlot.node.snapshots.pages import SUM_BYTES, sum_of
+from sandlot.node.snapshots.ranges import Range
 
 HEAD = "head"
 INDEX = "index"
@@ -107,12 +108,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def ranges_in(parts: dict[str, Part], pack: str) -> Iterator[tuple[int, int]]:
-    """Which pages of a pack are used: first and one past the last."""
-    for part in parts.values():
-        if pack in part.packs:
-            position = part.packs.index(pack)
-            yield from ((run.at, run.at + run.length) for run in part.runs if run.pack == position)
+def ranges(parts: Collection[Part]) -> dict[str, list[Range]]:
+    """Which pages of which packs these stand on."""
+    found: dict[str, list[Range]] = {pack: [] for part in parts for pack in part.packs}
+    for part in parts:
+        for run in part.runs:
+            found[part.packs[run.pack]].append((run.at, run.at + run.length))
+    return found
 
 
 def _read(folder: Path, name: str) -> bytes:

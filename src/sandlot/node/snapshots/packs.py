@@ -13,6 +13,7 @@ from pathlib import Path
 from sandlot.node import syscalls
 from sandlot.node.snapshots.manifest import sync_folder
 from sandlot.node.snapshots.pages import PAGE
+from sandlot.node.snapshots.ranges import Range
 
 
 class Packs:
@@ -37,20 +38,14 @@ class Packs:
     def allocated_bytes(self, name: str) -> int:
         return self.path(name).stat().st_blocks * 512
 
-    def keep_only(self, name: str, used: Iterable[tuple[int, int]]) -> None:
-        """Give back the space of all other pages. ``used``: first pages and those past the last."""
-        descriptor = os.open(self.path(name), os.O_RDWR | os.O_CLOEXEC)
+    def free(self, name: str, ranges: Iterable[Range]) -> None:
+        """Give back the space of these pages, where the pack is there."""
         try:
-            size = os.fstat(descriptor).st_size
-            free_from = 0
-            for first, end in sorted(used):
-                _punch(descriptor, free_from, first * PAGE)
-                free_from = max(free_from, end * PAGE)
-            _punch(descriptor, free_from, size)
+            descriptor = os.open(self.path(name), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            for first, end in ranges:
+                syscalls.punch_hole(descriptor, first * PAGE, (end - first) * PAGE)
         finally:
             os.close(descriptor)
-
-
-def _punch(descriptor: int, start: int, end: int) -> None:
-    if start < end:
-        syscalls.punch_hole(descriptor, start, end - start)

@@ -113,20 +113,11 @@ def _compare(reading: int, writing: int, name: str, space: Space, former: Part |
             found.add(first + number, place, sum)
         if fresh:
             space.check(len(fresh) * PAGE)
-            _write_pages(writing, content, fresh, written)
+            pages = b"".join([content[number * PAGE : (number + 1) * PAGE] for number in fresh])
+            write(writing, memoryview(pages), written * PAGE)
             written += len(fresh)
     found.end()
     return _slim(Part(size, False, names, found.runs, bytes(found.sums)))
-
-
-def _write_pages(writing: int, content: memoryview, numbers: list[int], at: int) -> None:
-    """One write for all that lie side by side."""
-    start = 0
-    for i in range(1, len(numbers) + 1):
-        if i == len(numbers) or numbers[i] != numbers[i - 1] + 1:
-            piece = content[numbers[start] * PAGE : (numbers[i - 1] + 1) * PAGE]
-            write(writing, piece, (at + start) * PAGE)
-            start = i
 
 
 def _slim(part: Part) -> Part:

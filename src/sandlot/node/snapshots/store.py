@@ -1,10 +1,10 @@
 """The store: which snapshots there are, what they share, and what nothing needs any more.
 
-Four folders: ``manifests`` (one folder a snapshot), ``packs`` (their pages), ``new`` (manifests being
-written) and ``copies`` (files put together for restores). A snapshot is there from the rename of its
-manifest, when all that it names is on disk, to the rename that takes the manifest away; what a crash leaves
-besides, :meth:`SnapshotStore.sweep` removes. One process at a time uses a store, with as many threads as it
-likes.
+Five folders: ``manifests`` (a folder for each snapshot), ``packs`` (their pages), ``copies`` (files put
+together for restores), ``new`` (manifests being written) and ``gone`` (those of deleted snapshots until their
+space is given back). A snapshot is there from the rename of its manifest, when all that it names is on disk,
+to the rename that takes the manifest away; what a crash leaves besides, :meth:`SnapshotStore.sweep` removes.
+One process at a time uses a store, with as many threads as it likes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sandlot.node.snapshots import manifest
 from sandlot.node.snapshots.copies import Copies, Materialised
 from sandlot.node.snapshots.manifest import Head, Manifest, Part
 from sandlot.node.snapshots.packs import Packs
+from sandlot.node.snapshots.ranges import Range, without
 from sandlot.node.snapshots.saving import Space, compare, take
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ class SnapshotStore:
         self._folder = folder
         self._manifests = folder / "manifests"
         self._new = folder / "new"
+        self._gone = folder / "gone"
         self._copies_folder = folder / "copies"
         self._packs = Packs(folder / "packs")
         self._space = Space(folder, reserve_bytes)
@@ -202,57 +204,73 @@ class SnapshotStore:
                 self._pins[key] -= 1
                 if not self._pins[key]:
                     del self._pins[key], self._pinned[key]
-                    if key not in {head.key for head in self._heads.values()}:
-                        self._collect(head.packs)
+                    if (self._gone / key).exists():
+                        self._finish(self._gone / key, head)
 
     def _delete(self, id: str) -> None:
         folder = self._manifests / id
         if not folder.exists():
             return
-        aside = self._new / secrets.token_hex(8)
-        folder.rename(aside)
-        manifest.sync_folder(self._manifests)
-        shutil.rmtree(aside, ignore_errors=True)
+        head = self._heads.pop(id, None)
         self._unreadable.discard(id)
-        if (head := self._heads.pop(id, None)) is not None:
-            self._copies.forget(head.key)
-            self._collect(head.packs)
+        gone = self._gone / (head.key if head else secrets.token_hex(8))
+        folder.rename(gone)
+        manifest.sync_folder(self._manifests)
+        if head is None:
+            shutil.rmtree(gone)
+            return
+        self._copies.forget(head.key)
+        if head.key not in self._pinned:
+            self._finish(gone, head)
+
+    def _finish(self, gone: Path, head: Head) -> None:
+        """Give back what a deleted snapshot alone had. Where that fails now, it is for the next sweep."""
+        try:
+            self._collect(manifest.read_parts(gone, head))
+            shutil.rmtree(gone)
+        except (OSError, SandlotError) as error:
+            log.warning("space of a deleted snapshot is not free yet", snapshot=head.id, reason=str(error))
 
     def _remove_strays(self) -> list[str]:
-        for folder in self._new.iterdir():
-            if not self._saving:
+        if not self._saving:
+            for folder in self._new.iterdir():
                 shutil.rmtree(folder)
+        for gone in self._gone.iterdir():
+            if gone.name not in self._pinned:
+                self._finish_later(gone)
+        if self._unreadable:
+            log.warning("pages of damaged snapshots stay until these are deleted", ids=self._unreadable)
+            return []
         used = self._fresh.union(*(head.packs for head in self._users()))
         stray = sorted(self._packs.names() - used)
-        if self._unreadable:
-            log.warning("pages of damaged snapshots are kept until these are deleted", ids=self._unreadable)
-            return []
         for pack in stray:
             self._packs.remove(pack)
-        self._collect(self._packs.names() - self._fresh)
         return [f"pack {pack}" for pack in stray]
 
-    def _collect(self, packs: Iterable[str]) -> None:
-        """Give back the space of pages that no snapshot needs. Nothing of packs that an unreadable one may
-        need.
+    def _finish_later(self, gone: Path) -> None:
+        try:
+            self._finish(gone, manifest.read_head(gone))
+        except (Conflict, NotFound):
+            shutil.rmtree(gone)  # a crash came while it was removed, and that is the last step
+
+    def _collect(self, parts: dict[str, Part]) -> None:
+        """Give back the space of the pages in ``parts`` that no snapshot needs.
+
+        Raises Conflict while a damaged snapshot may need them, OSError.
         """
         if self._unreadable:
-            return
-        known: dict[str, dict[str, Part]] = {}
-        for pack in packs:
-            users = [head for head in self._users() if pack in head.packs]
-            try:
-                if not users:
-                    self._packs.remove(pack)
-                    continue
-                for head in users:
-                    if head.key not in known:
-                        known[head.key] = self._parts(head)
-                self._packs.keep_only(
-                    pack, [each for head in users for each in manifest.ranges_in(known[head.key], pack)]
-                )
-            except (OSError, SandlotError) as error:
-                log.warning("space of deleted snapshots is not free yet", pack=pack, reason=str(error))
+            raise Conflict(f"damaged snapshots may need it: {', '.join(sorted(self._unreadable))}")
+        had = manifest.ranges(parts.values())
+        used: dict[str, list[Range]] = {}
+        for head in self._users():
+            if head.packs & had.keys():
+                for pack, ranges in manifest.ranges(self._parts(head).values()).items():
+                    used.setdefault(pack, []).extend(ranges)
+        for pack, ranges in had.items():
+            if pack in used:
+                self._packs.free(pack, without(ranges, used[pack]))
+            else:
+                self._packs.remove(pack)
 
     def _users(self) -> list[Head]:
         found = {head.key: head for head in self._heads.values()}
@@ -280,7 +298,7 @@ class SnapshotStore:
     def _open(self) -> None:
         # What an earlier run put together may have changed since: it is not trusted.
         shutil.rmtree(self._copies_folder, ignore_errors=True)
-        for folder in (self._manifests, self._new, self._copies_folder, self._packs.folder):
+        for folder in (self._manifests, self._new, self._gone, self._copies_folder, self._packs.folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for id in self._ids():
             try:
