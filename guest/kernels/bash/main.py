@@ -35,6 +35,7 @@ class Bash:
         self._status, self._status_end = os.pipe2(os.O_CLOEXEC)
         self._terminal = None  # it keeps the other end of bash's open
         self._last = 0
+        self._first = ""  # what it is told before the next run's code
 
     def start(self, outlet):
         self._outlet = outlet
@@ -62,6 +63,14 @@ class Bash:
             _error("ExitStatus", number, f"the last command ended with status {number}") if number else None
         )
 
+    def setenv(self, env):
+        os.environ.update(env)  # for a shell that begins anew
+        named = (name for name in env if _NAME.fullmatch(name))
+        self._first += "".join(f" export {name}={shlex.quote(env[name])};" for name in named)
+
+    def reseed(self, number):
+        self._first += f" [ -v RANDOM ] && declare -g RANDOM={number} 2> /dev/null;"
+
     def activity(self):
         if self._bash is None:
             return [], []
@@ -80,7 +89,7 @@ class Bash:
             env={**os.environ, "SANDLOT_STDERR": f"/proc/{os.getpid()}/fd/2"},
         )
         os.close(terminal)
-        self._last = 0
+        self._last, self._first = 0, ""
         threading.Thread(target=self._watch, args=(self._bash,), daemon=True).start()
         self._answer()
 
@@ -88,9 +97,10 @@ class Bash:
         os.ftruncate(self._code, 0)
         os.pwrite(self._code, code.encode("utf-8", "surrogateescape").replace(b"\0", b""), 0)
         self._tell(
-            f"IFS= read -r -d '' __sandlot_code < {self._own(self._code)} || :;"
+            f"{self._first} IFS= read -r -d '' __sandlot_code < {self._own(self._code)} || :;"
             f'{_changes(env)} __sandlot_status {self._last}; eval "$__sandlot_code" < /dev/null'
         )
+        self._first = ""
         how, self._last = self._answer(_restores(env))
         return how, self._last
 

@@ -10,6 +10,7 @@ const { parentPort, workerData } = require("node:worker_threads");
 const { inspect } = require("node:util");
 const { Activity } = require("./activity.cjs");
 const { bundleOf, makeDisplay, toEvent } = require("./display.cjs");
+const { Generation, reseed } = require("./generation.cjs");
 const host = require("./host.cjs");
 const { HELPER, prepare } = require("./transform.cjs");
 
@@ -33,6 +34,7 @@ class Engine {
     this._active = null; // the run that goes on: {id, restore, interrupted: {promise, reject}}
     this._install();
     this._activity = new Activity();
+    this._generation = new Generation();
     parentPort.on("message", (request) => {
       if (request.op === "interrupt") this._interrupt(request);
       else this._requests.push(request);
@@ -59,7 +61,9 @@ class Engine {
     parentPort.postMessage({ type: "activity", id, reasons: this._activity.reasons() });
   }
 
-  run({ id, code, env }) {
+  run({ id, code, env, setenv }) {
+    if (this._generation.hasChanged()) reseed();
+    Object.assign(process.env, setenv);
     const run = { id, restore: setEnvironment(env ?? {}), interrupted: Promise.withResolvers() };
     run.interrupted.promise.catch(() => {});
     this._active = run;

@@ -68,11 +68,11 @@ class Kernel {
   // What the worker says. It answers requests in their order, so all answers come through it.
 
   ready({ id }) {
-    this.outlet.answer({ type: "ready", id, protocol: PROTOCOL, node: process.versions.node });
+    this.outlet.answer({ type: "ready", id, protocol: PROTOCOL, setenv: true, node: process.versions.node });
   }
 
   pong({ id }) {
-    this.outlet.answer({ type: "pong", id, context: this.context });
+    this.outlet.answer({ type: "pong", id, context: this.context, setenv: true });
   }
 
   activity({ id, reasons }) {

@@ -74,6 +74,15 @@ class R:
                 else:
                     os.environ[name] = value
 
+    def setenv(self, env):
+        os.environ.update(env)
+
+    def reseed(self, number):
+        source = self._text(f"base::set.seed({number}L)")
+        parsed = self._r.Rf_protect(self._r.Rf_lang2(self._r.Rf_install(b"str2lang"), source))
+        self._try(self._r.Rf_protect(self._try(parsed)))
+        self._r.Rf_unprotect(2)
+
     def activity(self):
         return sockets(), []
 

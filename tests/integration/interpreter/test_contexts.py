@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandlot.core.interpreter import Context, default_context
-from sandlot.errors import NotFound
+from sandlot.errors import DeadlineExceeded, NotFound
 from tests.integration.interpreter.conftest import Lab, interpreter_in
 from tests.unit.core.interpreter.local_guest import LocalGuest
 
@@ -192,3 +192,78 @@ async def test_recover_interrupts_what_nobody_listens_to(guest: LocalGuest, tmp_
     lab = Lab(guest, after)
     assert await lab.value("x") == "6"
     await after.close()
+
+
+async def test_what_came_back_with_its_memory_runs_on(guest: LocalGuest, tmp_path: Path) -> None:
+    before = interpreter_in(guest, tmp_path)
+    lab = Lab(guest, before)
+    started = asyncio.Event()
+    code = "import pathlib, time\nprint('up')\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\nx = 7"
+    running = asyncio.create_task(lab.run(code, timeout=None, seen=lambda event: started.set()))
+    await started.wait()
+    guest.disconnect()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await before.close()
+    guest.reconnect()
+
+    after = interpreter_in(guest, tmp_path)
+    await after.recover(interrupt=False)
+    lab = Lab(guest, after)
+    with pytest.raises(DeadlineExceeded, match="still running something else"):
+        await lab.run("x", timeout=1)
+    (tmp_path / "go").touch()
+    assert await lab.value("x") == "7"
+    await after.close()
+
+
+async def test_what_came_back_with_its_memory_can_be_interrupted(guest: LocalGuest, tmp_path: Path) -> None:
+    before = interpreter_in(guest, tmp_path)
+    lab = Lab(guest, before)
+    started = asyncio.Event()
+    code = "x = 8\nprint('up')\nwhile True: pass"
+    running = asyncio.create_task(lab.run(code, timeout=None, seen=lambda event: started.set()))
+    await started.wait()
+    guest.disconnect()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await before.close()
+    guest.reconnect()
+
+    after = interpreter_in(guest, tmp_path)
+    await after.recover(interrupt=False)
+    lab = Lab(guest, after)
+    await after.interrupt("default-python")
+    assert await lab.value("x") == "8"
+    await after.close()
+
+
+async def test_variables_that_come_later_stay(guest: LocalGuest, tmp_path: Path) -> None:
+    interpreter = interpreter_in(guest, tmp_path)
+    lab = Lab(guest, interpreter)
+    await interpreter.warm()
+    own = await interpreter.create_context(env={"WHO": "its own"})
+    interpreter.adopt_env({"WHO": "all", "FROM_SANDBOX": "later"})
+    ask = "import os; os.environ['WHO'], os.environ['FROM_SANDBOX']"
+    assert (await lab.run(ask, env={"WHO": "once"})).text == "('once', 'later')"
+    assert await lab.value(ask) == "('all', 'later')"
+    assert await lab.value(ask, context=own.id) == "('its own', 'later')"
+    await lab.run("os.environ['WHO'] = 'mine'")
+    assert await lab.value(ask) == "('mine', 'later')"
+    later = await interpreter.create_context()
+    assert await lab.value(ask, context=later.id) == "('all', 'later')"
+    await interpreter.restart("default-python")
+    assert await lab.value(ask) == "('all', 'later')"
+    await interpreter.close()
+
+
+async def test_variables_that_come_while_a_kernel_starts(guest: LocalGuest, tmp_path: Path) -> None:
+    interpreter = interpreter_in(guest, tmp_path)
+    lab = Lab(guest, interpreter)
+    warming = asyncio.create_task(interpreter.warm())
+    while not guest.spawned:
+        await asyncio.sleep(0)
+    interpreter.adopt_env({"WHO": "all"})
+    await warming
+    assert await lab.value("import os; os.environ['WHO']") == "'all'"
+    await interpreter.close()

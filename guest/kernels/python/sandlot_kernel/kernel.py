@@ -10,6 +10,7 @@ import sys
 import threading
 
 from .activity import Activity
+from .generation import Generation, reseed
 from .interrupts import Interrupts
 from .outlet import Outlet
 from .streams import Stream
@@ -39,6 +40,7 @@ class Kernel:
         self._shell = Shell.create(self._outlet, self._interrupts)
         self._context = None
         self._preload = [*_NEEDED_BY_THE_FIRST_RUN, *preload]
+        self._generation = Generation()
         self._activity = Activity([threading.get_ident(), self._outlet.thread])
         self._operations = {
             "hello": self._hello,
@@ -71,12 +73,13 @@ class Kernel:
                 "type": "ready",
                 "id": request["id"],
                 "protocol": PROTOCOL,
+                "setenv": True,
                 "python": sys.version.split()[0],
             }
         )
 
     def _ping(self, request):
-        self._outlet.answer({"type": "pong", "id": request["id"], "context": self._context})
+        self._outlet.answer({"type": "pong", "id": request["id"], "context": self._context, "setenv": True})
 
     def _tell_activity(self, request):
         reasons = self._activity.reasons()
@@ -88,6 +91,9 @@ class Kernel:
 
     def _run(self, request):
         self._outlet.begin(request["id"])
+        if self._generation.has_changed():
+            reseed()
+        os.environ.update(request.get("setenv") or {})
         with _environment(request.get("env") or {}):
             error = self._shell.execute(request.get("code", ""))
         if self._outlet.forked:

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import secrets
 
+from .generation import Generation
 from .outlet import Outlet
 from .wire import PROTOCOL, Requests, decode, private
 
@@ -18,7 +20,9 @@ class NoInterrupts:
 
 class Service:
     """``engine`` has ``start(outlet)``; ``run(code, env)``, which returns the error that ended it or None;
-    and ``activity()``: what goes on by itself, and which processes of its own only wait for the next run.
+    ``setenv(env)``, for variables that stay; ``reseed(number)``, after which its random numbers follow from
+    31 bits; and ``activity()``: what goes on by itself, and which processes of its own only wait for the next
+    run.
     """
 
     def __init__(self, engine):
@@ -29,6 +33,7 @@ class Service:
         os.dup2(null, 0)
         os.close(null)
         self._outlet.capture()
+        self._generation = Generation()
         self._context = None
         self._executions = 0
         self._operations = {
@@ -52,10 +57,10 @@ class Service:
 
     def _hello(self, request):
         self._context = request.get("context")
-        self._outlet.answer({"type": "ready", "id": request["id"], "protocol": PROTOCOL})
+        self._outlet.answer({"type": "ready", "id": request["id"], "protocol": PROTOCOL, "setenv": True})
 
     def _ping(self, request):
-        self._outlet.answer({"type": "pong", "id": request["id"], "context": self._context})
+        self._outlet.answer({"type": "pong", "id": request["id"], "context": self._context, "setenv": True})
 
     def _tell_activity(self, request):
         reasons, processes = self._engine.activity()
@@ -64,6 +69,10 @@ class Service:
 
     def _run(self, request):
         self._outlet.begin(request["id"])
+        if self._generation.has_changed():
+            self._engine.reseed(secrets.randbelow(1 << 31))
+        if lasting := request.get("setenv"):
+            self._engine.setenv(lasting)
         error = self._engine.run(request.get("code", ""), request.get("env") or {})
         self._executions += 1
         done = {"type": "done", "execution_count": self._executions}

@@ -1,11 +1,12 @@
 """The kernel's ends of its pipes: requests in, events out, one JSON object a line.
 
-Requests: ``{"op": "hello", "id", "context"}`` is answered by ``ready``; ``{"op": "ping", "id"}`` by ``pong``,
-which gives back the ``context`` of the hello; ``{"op": "activity", "id"}`` by ``activity``, whose ``reasons``
-say what user code has left behind that goes on by itself; ``{"op": "run", "id", "code", "env"?}`` by any
-number of ``stdout``, ``stderr`` (``text``) and ``result`` events, perhaps an ``error`` (``name``, ``value``,
-``traceback``), and one ``done`` (``execution_count``), all with the run's ``id``. A line that is no request
-is answered by ``invalid``. Between runs the kernel says nothing.
+Requests: ``{"op": "hello", "id", "context"}`` is answered by ``ready``; ``{"op": "ping", "id"}`` by
+``pong``, which gives back the ``context`` of the hello; ``{"op": "activity", "id"}`` by ``activity``, whose
+``reasons`` say what user code has left behind that goes on by itself; ``{"op": "run", "id", "code", "env"?,
+"setenv"?}`` by any number of ``stdout``, ``stderr`` (``text``) and ``result`` events, perhaps an ``error``
+(``name``, ``value``, ``traceback``), and one ``done`` (``execution_count``), all with the run's ``id``. A
+run's ``env`` is for it alone, its ``setenv`` stays; that it is known is said by ``setenv`` in ``ready`` and
+``pong``. A line that is no request is answered by ``invalid``. Between runs the kernel says nothing.
 """
 
 import fcntl

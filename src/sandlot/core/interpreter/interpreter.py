@@ -92,6 +92,14 @@ class Interpreter:
         """Start the default context of ``language``, so that the first run finds it ready."""
         await self._default(language).open()
 
+    def adopt_env(self, env: Mapping[str, str]) -> None:
+        """Variables that the sandbox was given after it began: kernels that run have them from their next run
+        on, later ones from their start.
+        """
+        self._env = {**self._env, **env}
+        for session in self._sessions.values():
+            session.adopt_env(env)
+
     async def create_context(
         self, *, language: str = "python", cwd: str | None = None, env: Mapping[str, str] | None = None
     ) -> Context:
@@ -133,15 +141,19 @@ class Interpreter:
             [id for answer in told for id in answer.ids], [pid for answer in told for pid in answer.pids]
         )
 
-    async def recover(self) -> None:
-        """Take over the kernels that an earlier server left in the sandbox. What they run is interrupted."""
+    async def recover(self, *, interrupt: bool = True) -> None:
+        """Take over the kernels that are in the sandbox already: an earlier server left them, or they came
+        back with its memory. What they run has no listener any more: it is interrupted, or with ``interrupt``
+        False goes on, and runs in its context wait for their turn as after any other.
+        """
         for info in await self._agent().processes():
             tag = _TAG.fullmatch(info.tag)
             if tag is None or not info.running or tag[2] in self._sessions or tag[1] not in self._kernels:
                 continue
             try:
                 kernel = await Kernel.adopt(self._agent, info.id)
-                self._add(tag[2], tag[1], ContextSettings(self._cwd, {})).adopt(kernel)
+                session = self._add(tag[2], tag[1], ContextSettings(self._cwd, {}))
+                await session.adopt(kernel, interrupt=interrupt)
             except (NotFound, LimitExceeded):
                 continue  # it has just ended; or the guest itself made up more than there can be
 

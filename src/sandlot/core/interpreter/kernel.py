@@ -46,6 +46,7 @@ class Kernel:
 
     def __init__(self, spawner: Callable[[], Spawner], process: KernelProcess) -> None:
         self.id = process.id
+        self.takes_setenv = False
         self._spawner = spawner
         self._awaited = False
         self._listen(process)
@@ -172,6 +173,7 @@ class Kernel:
             with suppress(GuestError):
                 frame = protocol.decode(line)
                 if isinstance(frame, Pong) and frame.id == id:
+                    self.takes_setenv = frame.setenv
                     return frame
 
     async def interrupt(self, *, group: bool) -> None:
@@ -229,6 +231,7 @@ class Kernel:
                 f"the kernel speaks version {frame.protocol} of the protocol, this server "
                 f"{protocol.PROTOCOL}: build the template anew"
             )
+        self.takes_setenv = frame.setenv
 
     async def _line(self) -> bytes:
         while not self._complete:

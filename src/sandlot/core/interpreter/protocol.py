@@ -40,13 +40,17 @@ class Frame(msgspec.Struct, tag_field="type"):
 
 
 class Ready(Frame, tag="ready"):
+    """``setenv``: a run may bring variables that stay. Kernels of older templates take none."""
+
     id: str
     protocol: int
+    setenv: bool = False
 
 
 class Pong(Frame, tag="pong"):
     id: str
     context: msgspec.Raw = _NOTHING
+    setenv: bool = False
 
 
 class Activity(Frame, tag="activity"):
@@ -171,8 +175,10 @@ def activity(id: str) -> bytes:
     return _line({"op": "activity", "id": id})
 
 
-def run(id: str, code: str, env: Mapping[str, str]) -> bytes:
-    return _line({"op": "run", "id": id, "code": code, "env": env})
+def run(id: str, code: str, env: Mapping[str, str], lasting: Mapping[str, str]) -> bytes:
+    """``env`` is for this run, ``lasting`` from now on."""
+    request: dict[str, Any] = {"op": "run", "id": id, "code": code, "env": env}
+    return _line({**request, "setenv": lasting} if lasting else request)
 
 
 def _line(request: Mapping[str, Any]) -> bytes:

@@ -86,6 +86,8 @@ class Session:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._running: Run | None = None
+        self._settling = False  # a kernel that was taken over, and may still run something
+        self._untold: dict[str, str] = {}  # variables that the kernel must have from the next run on
         self._executions = 0
         self._news: str | None = None  # that variables are lost, where no run has said so yet
         self._ended_by: str | None = None
@@ -124,7 +126,7 @@ class Session:
 
     async def interrupt(self) -> None:
         """KeyboardInterrupt in what runs now, if anything does."""
-        if self._running is not None and self._kernel is not None:
+        if (self._running is not None or self._settling) and self._kernel is not None:
             await self._kernel.interrupt(group=False)
 
     async def restart(self) -> None:
@@ -175,10 +177,18 @@ class Session:
                 pass  # it is at work, or cannot be asked
             return None
 
-    def adopt(self, kernel: Kernel) -> None:
-        """Take over a kernel that an earlier server started; what it runs has no listener, and is ended."""
-        self._kernel, self._lost_track = kernel, True
-        self._tasks.spawn(self._settle(), name=f"take over context {self.id}")
+    async def adopt(self, kernel: Kernel, *, interrupt: bool) -> None:
+        """Take over a kernel that somebody else started; what it runs has no listener, and goes on to its end
+        before anything else has its turn, or with ``interrupt`` is brought to it.
+        """
+        await self._turn.acquire()
+        self._kernel, self._lost_track, self._settling = kernel, True, True
+        patience = _ANSWER_S if interrupt else None
+        self._tasks.spawn(self._settle(kernel, patience), name=f"take over context {self.id}")
+
+    def adopt_env(self, env: Mapping[str, str]) -> None:
+        """Variables of the whole sandbox that came after the kernel; the context's own go before them."""
+        self._untold.update(env)
 
     async def detach(self) -> None:
         if self._kernel is not None:
@@ -201,21 +211,21 @@ class Session:
         finally:
             self._waiting -= 1
 
-    async def _settle(self) -> None:
-        async with self._turn:
-            kernel = self._kernel
-            if kernel is None or not self._lost_track:
-                return
-            try:
-                await self._find_track(kernel)
-            except KernelGone as gone:
-                self._forget(gone)
-            except GuestError as error:
-                with suppress(GuestError):
-                    await self._distrust(error)
-                self._news = "the interpreter did not answer after a restart of the server"
-            except Unavailable:
-                pass  # the next run tries again
+    async def _settle(self, kernel: Kernel, patience: float | None) -> None:
+        """Has the turn from before anybody could ask for it."""
+        try:
+            await self._find_track(kernel, patience)
+        except KernelGone as gone:
+            self._forget(gone)
+        except GuestError as error:
+            with suppress(GuestError):
+                await self._distrust(error)
+            self._news = "the interpreter did not answer when it was taken over"
+        except Unavailable:
+            pass  # the next run tries again
+        finally:
+            self._settling = False
+            self._turn.release()
 
     async def _drive(self, run: Run) -> None:
         """Owns the turn and the kernel until the run is over."""
@@ -247,11 +257,11 @@ class Session:
 
     async def _begin_kernel(self) -> Kernel:
         self._executions = 0
+        self._untold.clear()  # it starts with them; what comes meanwhile it must be told
         return await self._start(self)
 
     async def _begin(self, run: Run) -> Kernel | None:
         """The kernel, with the run sent to it; None when nobody wants it any more."""
-        request = protocol.run(run.id, run.code, run.env)
         for _ in range(2):
             if self._removed:
                 raise NotFound(f"there is no context {self.id}: it was removed")
@@ -262,9 +272,9 @@ class Session:
                 return None
             try:
                 if self._lost_track:
-                    await self._find_track(kernel)
+                    await self._find_track(kernel, _ANSWER_S)
                 run.ending = Ending(kernel, run.timeout, run.channel.overflow)
-                await kernel.send(request)
+                await self._send(run, kernel)
             except KernelGone as gone:
                 self._forget(gone)
                 continue
@@ -272,9 +282,20 @@ class Session:
             return kernel
         raise GuestError("the kernel ends as soon as it is started")
 
-    async def _find_track(self, kernel: Kernel) -> None:
-        """Whatever it still runs has no listener any more, and is ended."""
-        pong = await Ending(kernel, _ANSWER_S, lambda: None).within(kernel.resync)
+    async def _send(self, run: Run, kernel: Kernel) -> None:
+        own = self.settings.env  # known by now of a kernel that was taken over, too
+        lasting = {name: value for name, value in self._untold.items() if name not in own}
+        if not kernel.takes_setenv:
+            await kernel.send(protocol.run(run.id, run.code, {**lasting, **run.env}, {}))
+            return
+        await kernel.send(protocol.run(run.id, run.code, run.env, lasting))
+        for name, value in lasting.items():
+            if self._untold.get(name) == value:
+                del self._untold[name]
+
+    async def _find_track(self, kernel: Kernel, patience: float | None) -> None:
+        """Whatever it still runs has no listener any more, and after ``patience`` seconds is ended."""
+        pong = await Ending(kernel, patience, lambda: None).within(kernel.resync)
         self._lost_track = False
         self.settings = protocol.settings_of(pong) or self.settings
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from sandlot.core.interpreter import CodeEvent, ErrorEvent, Interpreter, Limits, Result
+from sandlot.core.interpreter import CodeEvent, ErrorEvent, Interpreter, Limits, Result, Stdout
 from sandlot.core.interpreter import ending as ending_module
 from sandlot.core.interpreter import kernel as kernel_module
 from sandlot.errors import (
@@ -267,6 +267,24 @@ async def test_recover_takes_only_kernels(guest: LocalGuest, make: Make) -> None
     await another.recover()
     await another.recover()
     assert {context.id for context in await another.contexts()} == {guest.spawned[1].tag.split("/")[-1]}
+
+
+async def test_a_kernel_of_an_older_template_has_later_variables_in_each_run(make: Make) -> None:
+    told = "say(type='stdout', id=id, text=json.dumps(request['env'])), done(id)"
+    interpreter = make(
+        f"""
+for line in sys.stdin:
+    request = json.loads(line)
+    id = request["id"]
+    if request["op"] == "hello": greet(request)
+    else: {told}
+"""
+    )
+    await interpreter.warm()
+    interpreter.adopt_env({"A": "1", "B": "2"})
+    for _ in range(2):
+        events = [event async for event in interpreter.run("", env={"B": "3"})]
+        assert events[0] == Stdout('{"A": "1", "B": "3"}')
 
 
 async def _nothing_runs(guest: LocalGuest) -> None:

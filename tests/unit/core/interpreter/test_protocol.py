@@ -96,18 +96,15 @@ def test_a_context_spoilt_by_its_kernel_is_not_used() -> None:
 
 def test_requests_are_one_line_each() -> None:
     for line in (
-        protocol.run("1", "a\nb\u2028", {"X": "1\n2"}),
+        protocol.run("1", "a\nb\u2028", {"X": "1\n2"}, {"Y": "3\n4"}),
         protocol.hello("1", ContextSettings("/", {})),
         protocol.ping("1"),
     ):
         assert line.count(b"\n") == 1
         assert line.endswith(b"\n")
-    assert json.loads(protocol.run("1", "a\nb", {"X": "1"})) == {
-        "op": "run",
-        "id": "1",
-        "code": "a\nb",
-        "env": {"X": "1"},
-    }
+    plain = {"op": "run", "id": "1", "code": "a\nb", "env": {"X": "1"}}
+    assert json.loads(protocol.run("1", "a\nb", {"X": "1"}, {})) == plain
+    assert json.loads(protocol.run("1", "a\nb", {"X": "1"}, {"Y": "2"})) == {**plain, "setenv": {"Y": "2"}}
 
 
 def _event(fields: dict[str, Any]) -> object:

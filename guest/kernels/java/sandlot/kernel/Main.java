@@ -19,6 +19,7 @@ public final class Main {
     private final Environment environment = new Environment();
     private final Engine engine = new Engine(outlet);
     private final Activity activity = new Activity();
+    private final Generation generation = new Generation();
     private Object context;
     private int executions;
 
@@ -65,9 +66,9 @@ public final class Main {
         switch (String.valueOf(request.get("op"))) {
             case "hello" -> {
                 context = request.get("context");
-                outlet.answer(event("ready", "id", id, "protocol", PROTOCOL, "java", Runtime.version().toString()));
+                outlet.answer(event("ready", "id", id, "protocol", PROTOCOL, "setenv", true, "java", Runtime.version().toString()));
             }
-            case "ping" -> outlet.answer(event("pong", "id", id, "context", context));
+            case "ping" -> outlet.answer(event("pong", "id", id, "context", context, "setenv", true));
             case "activity" -> outlet.answer(event("activity", "id", id, "reasons", activity.reasons()));
             case "run" -> run(request);
             default -> outlet.answer(event("invalid", "message", "no operation " + request.get("op")));
@@ -76,11 +77,9 @@ public final class Main {
 
     private void run(Map<?, ?> request) {
         outlet.begin((String) request.get("id"));
-        Map<String, String> variables = new LinkedHashMap<>();
-        if (request.get("env") instanceof Map<?, ?> given) {
-            given.forEach((name, value) -> variables.put(String.valueOf(name), String.valueOf(value)));
-        }
-        Runnable restore = environment.change(variables);
+        if (generation.hasChanged()) Generation.reseed();
+        environment.change(variables(request.get("setenv")));
+        Runnable restore = environment.change(variables(request.get("env")));
         Map<String, Object> error;
         try {
             error = engine.run(String.valueOf(request.get("code")));
@@ -89,6 +88,14 @@ public final class Main {
         }
         if (error != null) outlet.send(error);
         outlet.end(event("done", "execution_count", ++executions));
+    }
+
+    private static Map<String, String> variables(Object given) {
+        Map<String, String> variables = new LinkedHashMap<>();
+        if (given instanceof Map<?, ?> map) {
+            map.forEach((name, value) -> variables.put(String.valueOf(name), String.valueOf(value)));
+        }
+        return variables;
     }
 
     private static Map<String, Object> event(String type, Object... fields) {
