@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sandlot.core.ids import is_sandbox_id
 from sandlot.core.ledger import unknown
 from sandlot.core.live import LiveSandbox
+from sandlot.core.model import Sandbox
 from sandlot.core.tokens import AccessTokens, Purpose
 from sandlot.errors import SandlotError, Unauthenticated
 
@@ -31,47 +32,49 @@ class Access:
 
         Raises NotFound, SandboxGone, Unauthenticated, Conflict, Unavailable.
         """
-        live = await self._live(sandbox_id)
-        if live.sandbox.secured and not self._tokens.check(sandbox_id, Purpose.AGENT, token):
+        sandbox = await self._in_reach(sandbox_id)
+        if sandbox.secured and not self._tokens.check(sandbox_id, Purpose.AGENT, token):
             raise Unauthenticated(
                 f"sandbox {sandbox_id} asks for its access token, and this request "
                 + ("has none" if token is None else "has another")
             )
-        return live
+        return await self._engine.live(sandbox_id)
 
     async def agent_signed(self, sandbox_id: str, matches: Callable[[str], bool]) -> LiveSandbox:
         """For what somebody who holds the token has signed; as :meth:`agent`."""
-        live = await self._live(sandbox_id)
-        if live.sandbox.secured and not matches(self._tokens.of(sandbox_id, Purpose.AGENT)):
+        sandbox = await self._in_reach(sandbox_id)
+        if sandbox.secured and not matches(self._tokens.of(sandbox_id, Purpose.AGENT)):
             raise Unauthenticated(
                 f"the signature is not of sandbox {sandbox_id}'s access token, or not of this path,"
                 " operation, user and expiration"
             )
-        return live
+        return await self._engine.live(sandbox_id)
 
     async def ingress(self, sandbox_id: str, token: str | None) -> LiveSandbox:
         """For its web ports. Raises NotFound (also where its ports are switched off), SandboxGone,
         Unauthenticated, Conflict, Unavailable.
         """
-        live = await self._live(sandbox_id)
-        if live.sandbox.ingress == "off":
+        sandbox = await self._in_reach(sandbox_id)
+        if sandbox.ingress == "off":
             raise unknown(sandbox_id)
-        if live.sandbox.ingress == "token" and not self._tokens.check(sandbox_id, Purpose.INGRESS, token):
+        if sandbox.ingress == "token" and not self._tokens.check(sandbox_id, Purpose.INGRESS, token):
             raise Unauthenticated(f"the ports of sandbox {sandbox_id} are not public: send its ingress token")
-        return live
+        return await self._engine.live(sandbox_id)
 
-    def signed(self, matches: Callable[[str], bool]) -> LiveSandbox | None:
-        """The running sandbox whose agent token made a signature; None where none did."""
-        for live in self._engine.running():
-            if live.sandbox.secured and matches(self._tokens.of(live.id, Purpose.AGENT)):
-                return live
+    def signed(self, matches: Callable[[str], bool]) -> Sandbox | None:
+        """The sandbox that runs or is paused, and whose agent token made a signature; None where none did."""
+        for sandbox in self._engine.in_reach():
+            if sandbox.secured and matches(self._tokens.of(sandbox.id, Purpose.AGENT)):
+                return sandbox
         return None
 
     async def explain(self, sandbox_id: str, error: SandlotError) -> SandlotError:
         """What a caller should hear whose talk with a sandbox broke off."""
         return await self._engine.explain(sandbox_id, error)
 
-    async def _live(self, sandbox_id: str) -> LiveSandbox:
+    async def _in_reach(self, sandbox_id: str) -> Sandbox:
+        """Of one that sleeps nothing more than its row: who may not reach it must not wake it."""
         if not is_sandbox_id(sandbox_id):
             raise unknown(sandbox_id)
-        return await self._engine.live(sandbox_id)
+        sandbox = await self._engine.get(sandbox_id)
+        return sandbox if sandbox.state.sleeps else (await self._engine.live(sandbox_id)).sandbox

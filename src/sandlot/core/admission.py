@@ -36,6 +36,8 @@ class Shortage:
 class _Booking:
     tenant: str
     amounts: Amounts
+    rests: bool = False
+    """It is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ class Counted:
     queued: Mapping[str, int]
     starting: frozenset[str]
     granted: Mapping[str, str]
-    """Sandboxes that were let in and did not end: id and tenant."""
+    """Sandboxes that were let in and did not end: id and tenant. Paused ones are not among them."""
+    paused: Mapping[str, int]
+    """By tenant."""
     refusals: Mapping[tuple[str, str], int]
     """Since the server started: tenant and limit."""
 
@@ -65,10 +69,15 @@ class Admission:
         limits: Limits,
         *,
         available_memory_mib: Callable[[], int] | None = None,
+        make_room: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``available_memory_mib``: what the machine could still give; without it memory is no reason."""
+        """``available_memory_mib``: what the machine could still give; without it memory is no reason.
+
+        ``make_room`` is called where somebody waits who ``wants_room``.
+        """
         self._limits = limits
+        self._make_room = make_room
         self._available_memory_mib = available_memory_mib
         self._rates = Rates(clock)
         self._booked: dict[str, _Booking] = {}
@@ -85,6 +94,9 @@ class Admission:
     async def enter(self, id: str, tenant: Tenant, wish: Amounts, *, made: bool = False) -> None:
         """Returns when the sandbox ``id`` may be made; then ``started`` and, at last, ``ended`` are owed.
 
+        One that rests may run again when this returns; what it holds already is not counted twice, and where
+        that is its memory it waits for nothing.
+
         One that is ``made`` already needs only a place: it waits behind nobody who waits for anything else.
 
         Raises LimitExceeded that says which limit and whose, and Unavailable when the server stops. Who is
@@ -92,15 +104,19 @@ class Admission:
         """
         if self._closed:
             raise _stopping()
+        before, stands = self._booked.get(id), id in self._granted
         try:
-            check_use(tenant, self.use(tenant.name), wish)
-            if not (made := made and self.places() > 0):
+            check_use(tenant, self.use(tenant.name), wish - before.amounts if before else wish)
+            if not stands and not (made := made and self.places() > 0):
                 self._check_queue(tenant)
-            self._rates.take(tenant)
+            if before is None:
+                self._rates.take(tenant)
         except LimitExceeded as error:
             self._refusals[tenant.name, error.details["limit"]] += 1
             raise
         self._book(id, tenant.name, wish)
+        if stands:
+            return
         if made:
             self._let_in(id)
             self._along.add(id)
@@ -108,7 +124,10 @@ class Admission:
         try:
             await self._turn(id, tenant)
         except BaseException:
-            self.ended(id)
+            if before is None:
+                self.ended(id)
+            else:
+                self.rest(id, before.tenant, before.amounts, stands=False)
             raise
 
     def join(self, id: str, tenant: Tenant, wish: Amounts) -> None:
@@ -134,10 +153,29 @@ class Admission:
         """Something of a tenant's that is no sandbox that runs: it counts until it has ``ended``."""
         self._book(id, tenant, amounts)
 
-    def restore(self, id: str, tenant: str, amounts: Amounts) -> None:
-        """One that a former server had let in, and that runs."""
+    def restore(self, id: str, tenant: str, amounts: Amounts, *, stands: bool = True) -> None:
+        """One that a former server had let in, and that runs or at least ``stands`` in memory."""
         self._book(id, tenant, amounts)
-        self._granted.add(id)
+        if stands:
+            self._granted.add(id)
+
+    def rest(self, id: str, tenant: str, amounts: Amounts, *, stands: bool) -> None:
+        """It is paused, and goes on holding no more than ``amounts``, and its place where it ``stands`` in
+        memory. For it to run again it must ``enter``; ``ended`` is still owed. Nothing happens to one that
+        has ended.
+        """
+        if id not in self._booked:
+            return
+        self._book(id, tenant, amounts, rests=True)
+        if not stands:
+            self._granted.discard(id)
+        self.started(id)
+
+    def wants_room(self) -> bool:
+        """Whether what only rests in memory should make room, for others or for the machine itself."""
+        if self._turns and self._place_shortage() is not None:
+            return True
+        return self._memory_shortage() is not None
 
     def rename(self, id: str, other: str) -> None:
         """Who was let in as ``id`` becomes ``other``."""
@@ -155,15 +193,10 @@ class Admission:
 
     def ended(self, id: str) -> None:
         """Nothing of it is left. Later calls do nothing."""
-        if (booking := self._booked.pop(id, None)) is None:
-            return
-        left = self._use[booking.tenant] - booking.amounts
-        if left != Amounts():
-            self._use[booking.tenant] = left
-        else:
-            del self._use[booking.tenant]
-        self._granted.discard(id)
-        self.started(id)
+        if id in self._booked:
+            self._unbook(id)
+            self._granted.discard(id)
+            self.started(id)
 
     def use(self, tenant: str) -> Amounts:
         """What a tenant has and waits for."""
@@ -192,7 +225,8 @@ class Admission:
             use=dict(self._use),
             queued=self._turns.lengths(),
             starting=frozenset(self._starting),
-            granted={id: self._booked[id].tenant for id in self._granted},
+            granted={id: self._booked[id].tenant for id in self._granted if not self._booked[id].rests},
+            paused=Counter(booking.tenant for booking in self._booked.values() if booking.rests),
             refusals=dict(self._refusals),
         )
 
@@ -214,6 +248,8 @@ class Admission:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turns.join(tenant.name, (id, turn))
+        if self._place_shortage() is not None:
+            self._make_room()
         self._watch_memory()
         try:
             async with asyncio.timeout(self._limits.create_queue_timeout_s):
@@ -258,9 +294,19 @@ class Admission:
         self._look_again = None
         self._grant()
 
-    def _book(self, id: str, tenant: str, amounts: Amounts) -> None:
-        self._booked[id] = _Booking(tenant, amounts)
+    def _book(self, id: str, tenant: str, amounts: Amounts, *, rests: bool = False) -> None:
+        self._unbook(id)
+        self._booked[id] = _Booking(tenant, amounts, rests)
         self._use[tenant] += amounts
+
+    def _unbook(self, id: str) -> None:
+        if (booking := self._booked.pop(id, None)) is None:
+            return
+        left = self._use[booking.tenant] - booking.amounts
+        if left != Amounts():
+            self._use[booking.tenant] = left
+        else:
+            del self._use[booking.tenant]
 
     # ── the machine ──────────────────────────────────────────────────────────────────────────────────
 

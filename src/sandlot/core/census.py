@@ -38,6 +38,8 @@ class Census:
 
 def count(counted: Counted, running: Iterable[LiveSandbox]) -> Census:
     states: defaultdict[str, Counter[State]] = defaultdict(Counter)
+    for tenant, number in counted.paused.items():
+        states[tenant][State.PAUSED] = number
     lives = {live.id: live.sandbox.state for live in running}
     for id, tenant in counted.granted.items():
         # One that is neither being made nor among those that run is on its way out.

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
 from sandlot.core.admission import Admission
-from sandlot.core.drafting import amounts_of, deadline_after, drafted, spec_of
+from sandlot.core.drafting import amounts_of, drafted, drafted_from, spec_of
+from sandlot.core.hooks import HookRunner
 from sandlot.core.ledger import Ledger
-from sandlot.core.lifecycle import EventKind
 from sandlot.core.limits import Limits, settle
-from sandlot.core.live import LiveSandbox
 from sandlot.core.model import CreateSandbox, Sandbox
-from sandlot.core.pools import Hot, Pools
+from sandlot.core.pools import Pools
 from sandlot.core.roster import Roster
+from sandlot.core.snapshots import Snapshots
+from sandlot.core.starting import Plan, Starter
 from sandlot.core.tasks import Tasks
-from sandlot.errors import DeadlineExceeded, SandboxGone, SandlotError
-from sandlot.images import Template, Templates
+from sandlot.images import Templates
 from sandlot.node import Node
 from sandlot.store import Tenant
 from sandlot.tally import Durations
-
-_log = structlog.get_logger(__name__)
 
 SECONDS = Durations("tier")
 """Of creations that succeeded, the wait for room included."""
@@ -45,22 +45,29 @@ class Creation:
         roster: Roster,
         tasks: Tasks,
         pools: Pools,
+        snapshots: Snapshots,
+        hooks: HookRunner,
     ) -> None:
-        self._ledger = ledger
         self._node = node
         self._templates = templates
         self._limits = limits
         self._admission = admission
-        self._roster = roster
         self._tasks = tasks
         self._pools = pools
+        self._snapshots = snapshots
+        self._hooks = hooks
+        self._starter = Starter(
+            ledger=ledger, node=node, limits=limits, admission=admission, roster=roster, tasks=tasks
+        )
         self._making: dict[str, asyncio.Task[Sandbox]] = {}
 
     async def begin(self, request: CreateSandbox, tenant: Tenant) -> tuple[str, asyncio.Task[Sandbox]]:
         """The id of what will be, and the work, once there is room for it; until then who asks waits.
 
-        Raises InvalidArgument, NotFound (template), LimitExceeded, Unavailable.
+        Raises InvalidArgument, NotFound (template, snapshot), LimitExceeded, Unavailable.
         """
+        if request.snapshot is not None:
+            return await self._begin_from(request.snapshot, request, tenant)
         settled = settle(request, self._limits)
         template = await asyncio.to_thread(self._templates.resolve, request.template)
         asked = time.perf_counter()
@@ -82,17 +89,50 @@ class Creation:
             structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
         if pool:
             pool.served(hot is not None)
-        work = self._make(sandbox, template, request.timeout_s, hot)
+        if hot is not None:
+            work = self._starter.hand_over(sandbox, hot.live, request.timeout_s)
+            return sandbox.id, self._spawn(sandbox, work, asked)
+        spec = spec_of(sandbox, template)
+        plan = Plan(sandbox, lambda: self._node.create(spec), self._hooks.created)
+        return sandbox.id, self.launch(plan, request.timeout_s, asked=asked)
+
+    def launch(
+        self, plan: Plan, timeout_s: float | None, *, asked: float, within_s: float | None = None
+    ) -> asyncio.Task[Sandbox]:
+        """Start a sandbox that was let in; ``asked`` for when ``time.perf_counter`` said that."""
+        return self._spawn(plan.sandbox, self._starter.start(plan, timeout_s, within_s), asked)
+
+    def _spawn(
+        self, sandbox: Sandbox, work: Coroutine[Any, Any, Sandbox], asked: float
+    ) -> asyncio.Task[Sandbox]:
         making = self._tasks.spawn(work, name=f"create {sandbox.id}")
         self._making[sandbox.id] = making
         making.add_done_callback(lambda _: self._made(sandbox, making, asked))
-        return sandbox.id, making
+        return making
 
     async def cancel(self, id: str) -> None:
         """If it is still being made, stop that and wait until nothing of it is left."""
         if (making := self._making.get(id)) is not None:
             making.cancel()
             await asyncio.wait([making])
+
+    async def _begin_from(
+        self, name: str, request: CreateSandbox, tenant: Tenant
+    ) -> tuple[str, asyncio.Task[Sandbox]]:
+        """As the snapshot of that id or name."""
+        snapshot = await self._snapshots.get(tenant, name)
+        sandbox = drafted_from(request, settle(request, self._limits, snapshot), snapshot, tenant)
+        structlog.contextvars.bind_contextvars(sandbox=sandbox.id)
+        asked = time.perf_counter()
+        await self._admission.enter(sandbox.id, tenant, amounts_of(sandbox))
+        QUEUE_SECONDS.observe(time.perf_counter() - asked)
+        memory, spec = snapshot.memory, spec_of(sandbox)
+        plan = Plan(
+            sandbox,
+            lambda: self._node.restore(spec, snapshot.id, memory=memory),
+            lambda live: self._hooks.made_from(live, memory=memory),
+        )
+        return sandbox.id, self.launch(plan, request.timeout_s, asked=asked)
 
     def _made(self, sandbox: Sandbox, making: asyncio.Task[Sandbox], asked: float) -> None:
         self._making.pop(sandbox.id, None)
@@ -102,60 +142,3 @@ class Creation:
             self._admission.started(sandbox.id)
             self._pools.stir()
             SECONDS.observe(time.perf_counter() - asked, sandbox.isolation)
-
-    async def _make(
-        self, sandbox: Sandbox, template: Template, timeout_s: float | None, hot: Hot | None
-    ) -> Sandbox:
-        try:
-            async with asyncio.timeout(self._limits.create_timeout_s):
-                if hot is not None:
-                    return await self._hand_over(sandbox, hot.live, timeout_s)
-                return await self._make_admitted(sandbox, template, timeout_s)
-        except TimeoutError as error:
-            raise DeadlineExceeded(
-                f"the sandbox did not start within {self._limits.create_timeout_s:g} s; the machine is busy"
-            ) from error
-
-    async def _hand_over(self, sandbox: Sandbox, live: LiveSandbox, timeout_s: float | None) -> Sandbox:
-        """What ran and was nobody's is this sandbox from now on."""
-        try:
-            live.sandbox = await self._ledger.take(sandbox, deadline_after(timeout_s))
-        except BaseException as error:
-            await live.close()
-            await self._node.destroy(sandbox.id)
-            await self._ledger.ended(sandbox.id, EventKind.DIED, _describe(error))  # where it was written
-            raise
-        self._roster.take(live)
-        self._roster.arm(sandbox.id, timeout_s)
-        return live.sandbox
-
-    async def _make_admitted(self, sandbox: Sandbox, template: Template, timeout_s: float | None) -> Sandbox:
-        await self._ledger.open(sandbox)
-        try:
-            node_sandbox = await self._node.create(spec_of(sandbox, template))
-            started = await self._ledger.started(sandbox, deadline_after(timeout_s))
-            if started is None:
-                raise SandboxGone(f"sandbox {sandbox.id} was ended while it was being made")
-        except BaseException as error:
-            await self._node.destroy(sandbox.id)
-            await self._ledger.ended(sandbox.id, EventKind.FAILED, _describe(error))
-            raise
-        live = self._roster.enter(started, node_sandbox)
-        self._roster.arm(sandbox.id, timeout_s)
-        if "python" in sandbox.guest.kernels:
-            self._tasks.spawn(_warm(live), name=f"warm {sandbox.id}")
-        return started
-
-
-async def _warm(live: LiveSandbox) -> None:
-    """Start the interpreter while its user still thinks, so that the first line of code need not wait."""
-    try:
-        await live.interpreter.warm()
-    except SandlotError as error:
-        _log.info("interpreter not warmed", sandbox=live.id, reason=error.message)
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError):
-        return "it took too long, or the server stopped"
-    return error.message if isinstance(error, SandlotError) else f"{type(error).__name__}: {error}"

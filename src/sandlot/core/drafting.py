@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sandlot.core.idempotency import digest_of
 from sandlot.core.ids import new_sandbox_id
 from sandlot.core.lifecycle import State
 from sandlot.core.limits import Settled
-from sandlot.core.model import CreateSandbox, GuestConfig, Sandbox
+from sandlot.core.model import CreateSandbox, GuestConfig, Sandbox, Snapshot
 from sandlot.core.quotas import Amounts
 from sandlot.images import Template
 from sandlot.network import NetworkPolicy
@@ -31,11 +32,71 @@ def drafted(
 ) -> Sandbox:
     """The sandbox that is to be, under this id or a new one."""
     config = template.config
+    guest = GuestConfig(
+        user=config.user,
+        workdir=config.workdir,
+        env=dict(config.env),
+        kernels=dict(config.kernels),
+        start=config.start,
+        ready=config.ready,
+    )
+    return _drafted(request, settled, tenant, id or new_sandbox_id(), (template.name, template.id), guest)
+
+
+def drafted_from(request: CreateSandbox, settled: Settled, snapshot: Snapshot, tenant: Tenant) -> Sandbox:
+    """The sandbox that is to begin as that snapshot: what the request does not say is as it was.
+
+    What has been done once is not done again: ``on_create`` is the request's own alone.
+    """
+    template = snapshot.template, snapshot.template_id
+    plain = _drafted(request, settled, tenant, new_sandbox_id(), template, snapshot.guest)
+    asked, kept = request.hooks, snapshot.hooks
+    return replace(
+        plain,
+        internet=snapshot.internet if request.internet is None else request.internet,
+        env={**snapshot.env, **request.env},
+        hooks=replace(asked, on_resume=asked.on_resume or kept.on_resume, ready=asked.ready or kept.ready),
+        generation=snapshot.generation + 1,
+        snapshot_id=snapshot.id,
+        parent_id=snapshot.sandbox_id,
+    )
+
+
+def drafted_child(parent: Sandbox, timeout_s: float | None) -> Sandbox:
+    """The sandbox that is to begin as its parent is now, under a name of its own."""
+    return replace(
+        parent,
+        id=(id := new_sandbox_id()),
+        hostname=id,
+        state=State.CREATING,
+        reason=None,
+        created_at=datetime.now(UTC),
+        started_at=None,
+        deadline=None,
+        timeout_s=timeout_s,
+        idempotency_key=None,
+        idempotency_digest=None,
+        paused_at=None,
+        depth=None,
+        generation=parent.generation + 1,
+        parent_id=parent.id,
+    )
+
+
+def _drafted(
+    request: CreateSandbox,
+    settled: Settled,
+    tenant: Tenant,
+    id: str,
+    template: tuple[str, str],
+    guest: GuestConfig,
+) -> Sandbox:
+    """``template``: its name and its version."""
     return Sandbox(
-        id=(id := id or new_sandbox_id()),
+        id=id,
         tenant=tenant.name,
-        template=template.name,
-        template_id=template.id,
+        template=template[0],
+        template_id=template[1],
         isolation=settled.isolation,
         state=State.CREATING,
         reason=None,
@@ -47,14 +108,7 @@ def drafted(
         hostname=request.hostname or id,
         env=dict(request.env),
         metadata=dict(request.metadata),
-        guest=GuestConfig(
-            user=config.user,
-            workdir=config.workdir,
-            env=dict(config.env),
-            kernels=dict(config.kernels),
-            start=config.start,
-            ready=config.ready,
-        ),
+        guest=guest,
         created_at=datetime.now(UTC),
         ingress=request.ingress,
         secured=request.secured,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sandlot.core.admission import Admission
 from sandlot.core.adoption import Adoption
@@ -16,6 +15,7 @@ from sandlot.core.drafting import amounts_of, deadline_after
 from sandlot.core.forks import Forks
 from sandlot.core.headcount import EXPIRED
 from sandlot.core.history import Sample
+from sandlot.core.hooks import HookRunner
 from sandlot.core.idempotency import Repeats
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
@@ -36,15 +36,17 @@ from sandlot.core.model import (
 )
 from sandlot.core.pausing import Pausing
 from sandlot.core.pools import OFF, HotMemory, Pools, PoolSettings, PoolStatus
+from sandlot.core.rollback import Rollback
 from sandlot.core.roster import Roster
 from sandlot.core.snapshots import Snapshots
 from sandlot.core.survey import Survey
 from sandlot.core.tasks import Tasks
 from sandlot.core.tenancy import TenantEngine
-from sandlot.errors import Conflict, SandboxGone, SandlotError, Unavailable
+from sandlot.core.turnstile import Turnstile
+from sandlot.errors import SandboxGone, SandlotError, Unavailable
 from sandlot.images import TemplateInfo, Templates
 from sandlot.node import HostReport, Node
-from sandlot.store import DEFAULT_TENANT, SandboxStore, Tenant
+from sandlot.store import DEFAULT_TENANT, SandboxStore, SnapshotStore, Tenant
 
 _SWEEP_HISTORY_EVERY_S = 3600.0
 _DEATH_IS_NOTICED_S = 2.0
@@ -60,6 +62,7 @@ class Engine:
         self,
         *,
         store: SandboxStore,
+        snapshots: SnapshotStore,
         node: Node,
         templates: Templates,
         limits: Limits,
@@ -74,7 +77,9 @@ class Engine:
         self._tasks = Tasks()
         memory = HotMemory(available_memory_mib)
         self._admission = Admission(
-            limits, available_memory_mib=memory.available_mib if available_memory_mib else None
+            limits,
+            available_memory_mib=memory.available_mib if available_memory_mib else None,
+            make_room=lambda: self._pausing.make_room(),
         )
         self._pools = Pools(
             node=node,
@@ -86,7 +91,24 @@ class Engine:
         )
         self._meter = Meter(node)
         self._roster = Roster(
-            self._ledger, node, self._tasks, self._meter, expire=self._expire, gone=self._admission.ended
+            self._ledger,
+            node,
+            self._tasks,
+            self._meter,
+            expire=self._expire,
+            entered=lambda live: self._pausing.watch_idleness(live),
+            gone=self._forget,
+        )
+        self._turnstile = Turnstile(self._tasks)
+        self._hooks = HookRunner(self._ledger, limits)
+        self._snapshots = Snapshots(
+            store=snapshots,
+            ledger=self._ledger,
+            node=node,
+            roster=self._roster,
+            admission=self._admission,
+            turnstile=self._turnstile,
+            tasks=self._tasks,
         )
         self._creation = Creation(
             ledger=self._ledger,
@@ -97,11 +119,46 @@ class Engine:
             roster=self._roster,
             tasks=self._tasks,
             pools=self._pools,
+            snapshots=self._snapshots,
+            hooks=self._hooks,
         )
         self._repeats = Repeats(self._ledger, self._tasks)
-        self._pausing = Pausing()
-        self._snapshots = Snapshots()
-        self._forks = Forks()
+        self._pausing = Pausing(
+            ledger=self._ledger,
+            node=node,
+            roster=self._roster,
+            admission=self._admission,
+            meter=self._meter,
+            tasks=self._tasks,
+            turnstile=self._turnstile,
+            hooks=self._hooks,
+            limits=limits,
+            tenant=store.tenant,
+            kill=self.kill,
+        )
+        self._rollback = Rollback(
+            ledger=self._ledger,
+            node=node,
+            roster=self._roster,
+            admission=self._admission,
+            meter=self._meter,
+            turnstile=self._turnstile,
+            hooks=self._hooks,
+            pausing=self._pausing,
+            snapshots=self._snapshots,
+        )
+        self._forks = Forks(
+            ledger=self._ledger,
+            node=node,
+            limits=limits,
+            admission=self._admission,
+            roster=self._roster,
+            tasks=self._tasks,
+            turnstile=self._turnstile,
+            creation=self._creation,
+            hooks=self._hooks,
+            abandon=self._abandon,
+        )
         self._kills: dict[str, asyncio.Task[bool]] = {}
         self._accepting = False
 
@@ -110,9 +167,12 @@ class Engine:
     async def start(self) -> None:
         """Adopt what a former server left running, end what it left half-made, then accept requests."""
         await self._node.start()
-        await Adoption(self._ledger, self._node, self._roster).run()
+        await Adoption(self._ledger, self._node, self._roster, self._pausing).run()
         for live in self._roster:
-            self._admission.restore(live.id, live.sandbox.tenant, amounts_of(live.sandbox))
+            if live.sandbox.state is State.RUNNING:
+                self._admission.restore(live.id, live.sandbox.tenant, amounts_of(live.sandbox))
+        self._tasks.spawn(self._pausing.keep_room(), name="put frozen sandboxes on disk")
+        await self._snapshots.start()
         self._pools.start()
         self._tasks.spawn(self._forget_history(), name="forget ended sandboxes")
         self._tasks.spawn(self._meter.keep_looking(), name="keep a history of what is used")
@@ -127,6 +187,7 @@ class Engine:
         """Let go of everything. Sandboxes go on running; the next start adopts them."""
         self.begin_stop()
         self._roster.disarm()
+        self._pausing.close()
         await asyncio.gather(*self._kills.values(), return_exceptions=True)
         await self._tasks.close()
         await self._pools.close()
@@ -147,6 +208,7 @@ class Engine:
             name=tenant.name,
             quotas=tenant.quotas,
             sandboxes=use.sandboxes - queued,
+            paused=self._admission.count().paused.get(tenant.name, 0),
             queued=queued,
             cpus=use.cpus,
             memory_mib=use.memory_mib,
@@ -217,20 +279,20 @@ class Engine:
         return await asyncio.shield(running)
 
     async def set_timeout(self, id: str, timeout_s: float | None) -> Sandbox:
-        """A new deadline, counted from now. Raises NotFound, SandboxGone, InvalidArgument."""
-        live = await self.live(id)
+        """A new deadline, counted from now. Raises NotFound, SandboxGone, InvalidArgument, SandboxPaused."""
+        live = await self._awake(id)
         if timeout_s is not None:
             check_timeout(timeout_s, self.limits)
         deadline = deadline_after(timeout_s)
         if not await self._ledger.deadline(id, deadline, timeout_s):
             raise await self._gone(id)
-        live.sandbox = replace(live.sandbox, deadline=deadline)
+        live.sandbox = replace(live.sandbox, deadline=deadline, timeout_s=timeout_s)
         self._roster.arm(id, timeout_s)
         return live.sandbox
 
     async def extend(self, id: str, timeout_s: float) -> Sandbox:
         """A deadline at least so far from now; a later one stays. Raises as ``set_timeout`` does."""
-        live = await self.live(id)
+        live = await self._awake(id)
         check_timeout(timeout_s, self.limits, least_s=0)
         deadline = live.sandbox.deadline
         if deadline is None or deadline >= datetime.now(UTC) + timedelta(seconds=timeout_s):
@@ -251,15 +313,22 @@ class Engine:
 
         Raises NotFound, SandboxGone, LimitExceeded, Unavailable, Conflict (what was kept cannot be read).
         """
-        return await self._pausing.resume(id, timeout_s)
+        if timeout_s is not None:
+            check_timeout(timeout_s, self.limits)
+        awake = await self._pausing.resume(id, timeout_s)
+        sandbox = awake.live.sandbox
+        timeout_s = sandbox.timeout_s if timeout_s is None else timeout_s
+        if awake.woken or timeout_s is None:
+            return sandbox
+        return await self.extend(id, timeout_s)
 
-    async def snapshot(self, id: str, request: CreateSnapshot) -> Snapshot:
+    async def snapshot(self, id: str, tenant: Tenant, request: CreateSnapshot) -> Snapshot:
         """It goes on; the snapshot is whole when this returns, and there is none where it raises.
 
         Raises NotFound, SandboxGone, InvalidArgument, Conflict (the name is taken; its tier cannot keep
-        memory), NotEnoughSpace, Unavailable.
+        memory), LimitExceeded, NotEnoughSpace, Unavailable.
         """
-        return await self._snapshots.create(id, request)
+        return await self._snapshots.create(id, tenant, request)
 
     async def get_snapshot(self, tenant: Tenant, id_or_name: str) -> Snapshot:
         """Raises NotFound."""
@@ -285,7 +354,7 @@ class Engine:
 
         Raises NotFound, SandboxGone, Conflict, Unavailable, NotEnoughSpace.
         """
-        return await self._snapshots.roll_back(id, tenant, snapshot)
+        return await self._rollback.roll_back(id, tenant, snapshot)
 
     async def fork(
         self, id: str, tenant: Tenant, *, count: int = 1, timeout_s: float | None = 300.0
@@ -295,24 +364,34 @@ class Engine:
         Raises NotFound, SandboxGone, InvalidArgument (count), Conflict (its tier cannot keep memory),
         LimitExceeded where there is no room for any.
         """
+        await self.live(id)
         return await self._forks.fork(id, tenant, count=count, timeout_s=timeout_s)
 
     async def live(self, id: str) -> LiveSandbox:
-        """The running sandbox. Raises NotFound, SandboxGone (state and reason), Conflict, Unavailable."""
+        """For a request that talks to the sandbox; one that is paused wakes, where it may.
+
+        Raises NotFound, SandboxGone (state and reason), Conflict, SandboxPaused, LimitExceeded, Unavailable.
+        """
         live = self._roster.get(id)
-        if live is None or live.sandbox.state is not State.RUNNING:
-            raise await self._gone(id)
+        if live is None or not live.awake:
+            sandbox = await self.get(id)
+            sleeps = live is not None or sandbox.state.sleeps
+            if not (sleeps and sandbox.auto_resume):
+                raise await self._gone(id)
+            live = await self._pausing.wake(id)
+        live.asked()
         return live
 
-    def running(self) -> Iterator[LiveSandbox]:
-        """All that can be talked to now, of all tenants."""
-        return iter(self._roster)
+    def in_reach(self) -> Iterator[Sandbox]:
+        """All that a request may talk to, of all tenants: they run, or are paused."""
+        yield from self._pausing.resting.values()
+        yield from (live.sandbox for live in self._roster if live.id not in self._pausing.resting)
 
     async def explain(self, id: str, error: SandlotError) -> SandlotError:
         """What a caller should hear whose talk with a sandbox broke off: its end, where that is why."""
         if not isinstance(error, Unavailable):
             return error
-        if (live := self._roster.get(id)) is None:
+        if (live := self._roster.get(id)) is None or not live.awake:
             return await self._gone(id)
         try:
             async with asyncio.timeout(_DEATH_IS_NOTICED_S):
@@ -322,13 +401,14 @@ class Engine:
         return SandboxGone(f"sandbox {id} has ended: {reason}", reason=reason)
 
     async def metrics(self, id: str) -> Metrics:
-        return await (await self.live(id)).metrics()
+        """Of one that runs. Looking wakes nobody. Raises as ``live`` does, and SandboxPaused."""
+        return await (await self._awake(id)).metrics()
 
     async def history(
         self, id: str, start: datetime | None = None, end: datetime | None = None
     ) -> Sequence[Sample]:
-        """What a running sandbox has used, at most the last hour or two. Raises as ``live`` does."""
-        await self.live(id)
+        """What a running sandbox has used, at most the last hour or two. Raises as ``metrics`` does."""
+        await self._awake(id)
         return await self._meter.history(id, start, end)
 
     async def events(self, id: str) -> Sequence[Event]:
@@ -350,35 +430,42 @@ class Engine:
             return False
         await self._ledger.killing(id, reason)
         await self._creation.cancel(id)
+        await self._turnstile.close(id)
         live = self._roster.leave(id)
         if live is not None:
             await live.close()
             await self._meter.end(id)
         await self._node.destroy(id)
         await self._ledger.ended(id, EventKind.KILLED, reason)
-        self._admission.ended(id)
+        self._forget(id)
         return True
 
-    def _expire(self, id: str) -> Coroutine[Any, Any, bool]:
-        return self.kill(id, EXPIRED)
+    def _forget(self, id: str) -> None:
+        """Nothing of it is left."""
+        self._pausing.forget(id)
+        self._admission.ended(id)
+
+    async def _expire(self, id: str) -> None:
+        live = self._roster.get(id)
+        if live is not None and live.sandbox.on_timeout == "pause":
+            await self._pausing.time_is_up(live.sandbox)
+        else:
+            await self.kill(id, EXPIRED)
 
     def _abandon(self, id: str) -> None:
         if id in self._roster:
             work = self.kill(id, "its creator went away before it was ready")
             self._tasks.spawn(work, name=f"abandon {id}")
 
+    async def _awake(self, id: str) -> LiveSandbox:
+        """Without waking it. Raises NotFound, SandboxGone, Conflict, SandboxPaused, Unavailable."""
+        live = self._roster.get(id)
+        if live is None or not live.awake:
+            raise await self._gone(id)
+        return live
+
     async def _gone(self, id: str) -> SandlotError:
-        sandbox = await self.get(id)
-        if sandbox.state is State.CREATING:
-            return Conflict(f"sandbox {id} is still being created")
-        if sandbox.state is State.RUNNING:
-            return Unavailable(f"sandbox {id} is being adopted after a restart of the server; try again")
-        now = "being killed" if sandbox.state is State.KILLING else sandbox.state
-        return SandboxGone(
-            f"sandbox {id} is {now}: {sandbox.reason}",
-            state=sandbox.state.value,
-            reason=sandbox.reason,
-        )
+        return await self._pausing.unfit(id)
 
     async def _forget_history(self) -> None:
         while True:

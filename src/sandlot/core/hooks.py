@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +15,7 @@ from sandlot.core.lifecycle import EventKind
 from sandlot.core.limits import Limits
 from sandlot.core.live import LiveSandbox
 from sandlot.core.model import StartCommand
-from sandlot.errors import Conflict, SandlotError
+from sandlot.errors import Conflict, SandboxGone, SandlotError, Unavailable
 from sandlot.node.agent import Output, Process
 
 _log = structlog.get_logger(__name__)
@@ -24,6 +26,7 @@ _TRY_AGAIN_S: Final = (0.05, 1.0)
 _ITS_END_S: Final = 5.0
 """What a command has beyond its time to be ended in; a guest that takes longer does not answer."""
 _RECOVER_S: Final = 10.0
+_DEATH_IS_NOTICED_S: Final = 2.0
 
 
 class HookFailed(Conflict):
@@ -55,12 +58,22 @@ class HookRunner:
 
         Raises HookFailed, and what talking to a sandbox may raise.
         """
-        await self._boot(live)
-        hooks = live.sandbox.hooks
-        if hooks.on_create is not None:
-            await self._once(live, "on_create", hooks.on_create)
-        if hooks.ready is not None:
-            await self._until_ready(live, hooks.ready)
+        async with _alive(live):
+            await self._boot(live)
+            await self._first(live)
+
+    async def made_from(self, live: LiveSandbox, *, memory: bool) -> None:
+        """For a new one that begins as a snapshot: it comes back, and then is as new as ``created`` ones.
+
+        Raises as ``created`` does.
+        """
+        async with _alive(live):
+            if memory:
+                await recover(live)
+            else:
+                await self._boot(live)
+            await self.resumed(live)
+            await self._first(live)
 
     async def rebooted(self, live: LiveSandbox) -> None:
         """For one that came back with its files alone. What fails is written down; the sandbox stays."""
@@ -91,6 +104,13 @@ class HookRunner:
             await (await live.start_command(command)).close()
         if guest.ready is not None:
             await self._until_ready(live, guest.ready)
+
+    async def _first(self, live: LiveSandbox) -> None:
+        hooks = live.sandbox.hooks
+        if hooks.on_create is not None:
+            await self._once(live, "on_create", hooks.on_create)
+        if hooks.ready is not None:
+            await self._until_ready(live, hooks.ready)
 
     async def _once(self, live: LiveSandbox, hook: str, line: str) -> None:
         allowed_s = self._limits.create_timeout_s
@@ -127,11 +147,25 @@ class HookRunner:
             _log.warning("hook failed", sandbox=live.id, reason=error.message, unwritten=unwritten.message)
 
 
+@asynccontextmanager
+async def _alive(live: LiveSandbox) -> AsyncIterator[None]:
+    """A sandbox that ends under its own hook is no fault of the server's."""
+    try:
+        yield
+    except (Unavailable, SandboxGone) as error:
+        try:
+            async with asyncio.timeout(_DEATH_IS_NOTICED_S):
+                reason = await live.node.wait_dead()
+        except TimeoutError:
+            raise error from None
+        raise HookFailed(f"the sandbox ended while its hooks ran: {reason}") from error
+
+
 async def recover(live: LiveSandbox) -> None:
     """Take over the kernels that run in it already. Without an answer in time the sandbox goes on without."""
     try:
         async with asyncio.timeout(_RECOVER_S):
-            await live.interpreter.recover()
+            await live.interpreter.recover(interrupt=False)
     except TimeoutError:
         _log.warning("interpreter contexts not recovered in time", sandbox=live.id)
     except SandlotError as error:

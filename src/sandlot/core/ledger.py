@@ -93,6 +93,10 @@ class Ledger:
                 return float(event.details["timeout_s"]) - (self._clock.uptime_s() - float(set_at))
         return (sandbox.deadline - self._clock.now()).total_seconds()
 
+    def machine_began(self) -> datetime:
+        """When the machine was started, as near as its two clocks tell."""
+        return self._clock.now() - timedelta(seconds=self._clock.uptime_s())
+
     async def living(self) -> tuple[list[Sandbox], list[str]]:
         """Those that have not ended, oldest first, and the ids of those whose rows could not be read: they
         were set aside and have failed, and something of them may run.
@@ -198,16 +202,34 @@ class Ledger:
         """It is being read from disk; False where it is not paused."""
         return await self._move(id, EventKind.RESUMING, reason, {})
 
+    async def rolling_back(self, id: str, reason: str) -> bool:
+        """It goes back to a snapshot; False where it neither runs nor is paused."""
+        return await self._move(id, EventKind.ROLLING_BACK, reason, {})
+
+    async def roll_back_failed(self, id: str, reason: str) -> bool:
+        """It runs on as it was."""
+        return await self._move(id, EventKind.ROLL_BACK_FAILED, reason, {"reason": None})
+
     async def resumed(
-        self, sandbox: Sandbox, timeout_s: float | None, reason: str, *, generation: int
+        self,
+        sandbox: Sandbox,
+        timeout_s: float | None,
+        reason: str,
+        *,
+        generation: int,
+        snapshot_id: str | None = None,
     ) -> Sandbox | None:
-        """It runs again, with a deadline counted from now; None where it was ended meanwhile."""
+        """It runs again, with a deadline counted from now; None where it was ended meanwhile.
+
+        ``snapshot_id``: what it went back to, where it did.
+        """
         values: dict[str, Any] = {
             "deadline": None if timeout_s is None else self._clock.now() + timedelta(seconds=timeout_s),
             "timeout_s": timeout_s,
             "paused_at": None,
             "depth": None,
             "generation": generation,
+            "snapshot_id": snapshot_id or sandbox.snapshot_id,
             "reason": None,
         }
         moved = await self._move(sandbox.id, EventKind.RESUMED, reason, values, self._timed(timeout_s))

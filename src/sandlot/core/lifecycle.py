@@ -24,6 +24,11 @@ class State(StrEnum):
     def ended(self) -> bool:
         return not TRANSITIONS[self]
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether it is paused, or on its way there or back."""
+        return self in (State.PAUSING, State.PAUSED, State.RESUMING)
+
 
 class EventKind(StrEnum):
     """Every line of an event log is one of these."""
@@ -35,6 +40,7 @@ class EventKind(StrEnum):
     PAUSE_FAILED = "pause_failed"
     RESUMING = "resuming"
     ROLLING_BACK = "rolling_back"
+    ROLL_BACK_FAILED = "roll_back_failed"
     RESUMED = "resumed"
     RESUME_FAILED = "resume_failed"
     KILLING = "killing"
@@ -94,6 +100,12 @@ STEPS: tuple[Step, ...] = (
     Step(State.RUNNING, State.RESUMING, EventKind.ROLLING_BACK, "it goes back to one of its snapshots"),
     Step(State.PAUSED, State.RESUMING, EventKind.ROLLING_BACK, "it goes back to one of its snapshots"),
     Step(State.RESUMING, State.RUNNING, EventKind.RESUMED, "its agent answers again"),
+    Step(
+        State.RESUMING,
+        State.RUNNING,
+        EventKind.ROLL_BACK_FAILED,
+        "it could not go back, and runs on as it was",
+    ),
     Step(
         State.RESUMING,
         State.PAUSED,

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from sandlot.core.model import CreateSandbox, Hooks
+from sandlot.core.model import CreateSandbox, Hooks, Snapshot
 from sandlot.errors import InvalidArgument
 from sandlot.node import Tier
 
+_UNSAID = CreateSandbox()
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ENV_NAME = re.compile(r"[^=\0]+")
 
@@ -35,12 +36,15 @@ class Limits:
     create_queue_timeout_s: float = 30.0
     host_reserve_memory_mib: int = 512
     history_s: float = 7 * 24 * 3600.0
+    pause_to_disk_after_s: float = 300.0
+    max_forks: int = 100
 
 
 MIN_CPUS = 0.05
 MIN_MEMORY_MIB = 64
 MIN_DISK_MIB = 64
 MIN_PIDS = 8
+MAX_KEEP_PAUSED_S = 10 * 365 * 24 * 3600.0
 MAX_PAIRS = 256
 MAX_PAIRS_BYTES = 64 * 1024
 MAX_HOOK_BYTES = 16 * 1024
@@ -57,17 +61,26 @@ class Settled:
     pids: int
 
 
-def settle(request: CreateSandbox, limits: Limits) -> Settled:
-    """Fill in defaults; raises InvalidArgument naming the field, what was asked and what is allowed."""
+def settle(request: CreateSandbox, limits: Limits, snapshot: Snapshot | None = None) -> Settled:
+    """Fill in defaults, or what the snapshot decides that it begins from.
+
+    Raises InvalidArgument naming the field, what was asked and what is allowed.
+    """
     check_env(request.env)
     check_pairs("metadata", request.metadata)
     check_hooks(request.hooks)
     if request.timeout_s is not None:
         check_timeout(request.timeout_s, limits)
+    if request.pause_idle_s is not None:
+        check_range("pause_idle_s", request.pause_idle_s, 1, limits.max_timeout_s)
+    if request.keep_paused_s is not None:
+        check_range("keep_paused_s", request.keep_paused_s, 1, MAX_KEEP_PAUSED_S)
     if request.hostname is not None and not _HOSTNAME.fullmatch(request.hostname):
         raise InvalidArgument(
             "hostname must be 1 to 63 of a-z, 0-9 and '-', not beginning or ending with '-'"
         )
+    if snapshot is not None:
+        return _settle_again(request, limits, snapshot)
     settled = Settled(
         isolation=request.isolation or limits.default_isolation,
         cpus=limits.default_cpus if request.cpus is None else request.cpus,
@@ -80,6 +93,28 @@ def settle(request: CreateSandbox, limits: Limits) -> Settled:
     check_range("disk_mib", settled.disk_mib, MIN_DISK_MIB, limits.max_disk_mib)
     check_range("pids", settled.pids, MIN_PIDS, limits.max_pids)
     return replace(settled, cpus=round(settled.cpus, 3))
+
+
+def _settle_again(request: CreateSandbox, limits: Limits, snapshot: Snapshot) -> Settled:
+    """Memory and files are as they are: only the processors may be others."""
+    for field in ("isolation", "memory_mib", "disk_mib", "pids"):
+        if getattr(request, field) is not None:
+            raise _decided(field)
+    if request.template not in (_UNSAID.template, snapshot.template):
+        raise _decided("template")
+    cpus = snapshot.cpus if request.cpus is None else request.cpus
+    check_range("cpus", cpus, MIN_CPUS, limits.max_cpus)
+    return Settled(
+        isolation=snapshot.isolation,
+        cpus=round(cpus, 3),
+        memory_mib=snapshot.memory_mib,
+        disk_mib=snapshot.disk_mib,
+        pids=snapshot.pids,
+    )
+
+
+def _decided(field: str) -> InvalidArgument:
+    return InvalidArgument(f"{field} cannot be chosen for what is made from a snapshot, which decides it")
 
 
 def check_timeout(timeout_s: float, limits: Limits, *, least_s: float = 1) -> None:

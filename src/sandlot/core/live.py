@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from sandlot.core.interpreter import KERNEL_TAG, Interpreter
 from sandlot.core.known import KnownCommand, KnownCommands
+from sandlot.core.lifecycle import State
 from sandlot.core.limits import check_env, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
 from sandlot.core.watchers import Watchers
@@ -46,6 +48,8 @@ class LiveSandbox:
         )
         node.heed(self.interpreter.waiting)
         self.watchers = Watchers(lambda: self.agent)
+        self._asked_at = 0.0
+        self._being_paused = False
 
     @property
     def id(self) -> str:
@@ -58,6 +62,30 @@ class LiveSandbox:
             return self.node.agent
         except NotFound as error:
             raise SandboxGone(error.message) from error
+
+    @property
+    def awake(self) -> bool:
+        """Whether it runs, and nobody is about to pause it."""
+        return self.sandbox.state is State.RUNNING and not self._being_paused
+
+    @contextmanager
+    def being_paused(self) -> Iterator[None]:
+        """What is begun meanwhile has no chance."""
+        self._being_paused = True
+        try:
+            yield
+        finally:
+            self._being_paused = False
+
+    def asked(self) -> None:
+        """Somebody wants to talk to it."""
+        self._asked_at = asyncio.get_running_loop().time()
+
+    def idle_s(self) -> float:
+        """How long it has had nothing to run, and nobody has asked for it."""
+        if (since := self.node.idle_since) is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - max(since, self._asked_at)
 
     @property
     def default_user(self) -> str:

@@ -98,7 +98,7 @@ class Sandbox:
     snapshot_id: str | None = None
     """Of the snapshot that it was made from, or last went back to."""
     parent_id: str | None = None
-    """Of the sandbox that it was forked from."""
+    """Of the sandbox that it was forked from, or whose snapshot it was made from."""
     hooks: Hooks = Hooks()
 
 
@@ -203,7 +203,10 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class TenantStatus:
-    """A tenant, and what its sandboxes have that did not end, by their limits; ``queued`` wait to be made."""
+    """A tenant, and what its sandboxes have that did not end, by their limits; ``queued`` wait to be made.
+
+    ``paused`` ones are not among the ``sandboxes``: they hold their disks, and the frozen ones their memory.
+    """
 
     name: str
     quotas: Quotas
@@ -212,6 +215,7 @@ class TenantStatus:
     cpus: float
     memory_mib: int
     disk_mib: int
+    paused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandlot.core.lifecycle import EventKind, State
-from sandlot.core.model import Event, GuestConfig, Hooks, Sandbox
+from sandlot.core.model import Event, GuestConfig, Hooks, Sandbox, Snapshot
 from sandlot.node import Tier
 from sandlot.store import Row
 
@@ -24,6 +24,19 @@ def from_row(row: Row) -> Sandbox:
         "hooks": Hooks(**row["hooks"]),
     }
     return Sandbox(**(row | typed))
+
+
+def snapshot_to_row(snapshot: Snapshot) -> Row:
+    return asdict(snapshot) | {"isolation": snapshot.isolation.value}
+
+
+def snapshot_from_row(row: Row) -> Snapshot:
+    typed = {
+        "isolation": Tier(row["isolation"]),
+        "guest": GuestConfig(**row["guest"]),
+        "hooks": Hooks(**row["hooks"]),
+    }
+    return Snapshot(**(row | typed))
 
 
 def event_row(

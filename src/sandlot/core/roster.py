@@ -38,16 +38,18 @@ class Roster:
         meter: Meter,
         *,
         expire: Callable[[str], Coroutine[Any, Any, object]],
+        entered: Callable[[LiveSandbox], object],
         gone: Callable[[str], object],
     ) -> None:
-        """``expire`` is called with the id of a sandbox whose time is up.
+        """``expire`` is called with the id of a sandbox whose time is up, ``entered`` with whoever comes.
 
-        ``gone``: with that of one which died by itself, once nothing of it is left.
+        ``gone``: with the id of one which died by itself, once nothing of it is left.
         """
         self._ledger = ledger
         self._node = node
         self._tasks = tasks
         self._meter = meter
+        self._entered = entered
         self._gone = gone
         self._live: dict[str, LiveSandbox] = {}
         self._watches: dict[str, list[asyncio.Task[None]]] = {}
@@ -78,6 +80,7 @@ class Roster:
             self._tasks.spawn(work, name=f"{name} {live.id}", context=about(live.id))
             for work, name in ((self._watch(live), "watch"), (self._log_oom(live), "watch memory"))
         ]
+        self._entered(live)
 
     def watch_books(self) -> None:
         """From now on, write down what could not be removed, and what could not be written down."""

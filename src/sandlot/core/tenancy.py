@@ -86,7 +86,7 @@ class TenantEngine:
 
     async def snapshot(self, id: str, request: CreateSnapshot) -> Snapshot:
         await self.get(id)
-        return await self._engine.snapshot(id, request)
+        return await self._engine.snapshot(id, self._tenant, request)
 
     async def get_snapshot(self, id_or_name: str) -> Snapshot:
         return await self._engine.get_snapshot(self._tenant, id_or_name)

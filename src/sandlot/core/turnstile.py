@@ -21,6 +21,7 @@ MAX_WAITING: Final = 16
 class _Line:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    together: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     closed: bool = False
 
 
@@ -34,8 +35,13 @@ class Turnstile:
         self._tasks = tasks
         self._lines: dict[str, _Line] = {}
 
-    async def run(self, id: str, what: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def run(
+        self, id: str, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, together: bool = False
+    ) -> T:
         """Do ``work`` when its turn comes, to its end, whether or not the caller is still there by then.
+
+        All who ask for the same ``what`` ``together``, while one of them waits or has its turn, share its
+        outcome.
 
         Raises what it raises, Conflict where too many wait, SandboxGone where the sandbox is ended meanwhile,
         and Unavailable where the server stops. ``work`` is cancelled then, and must leave nothing half-made.
@@ -43,22 +49,18 @@ class Turnstile:
         line = self._lines.setdefault(id, _Line())
         if line.closed:
             raise _ended(id)
+        if together and (shared := line.together.get(what)) is not None:
+            return await _outcome(shared, id, line)
         if len(line.tasks) > MAX_WAITING:
             raise Conflict(f"{MAX_WAITING} requests already wait to change sandbox {id}; wait for their end")
         task: asyncio.Task[T | _Refusal] = self._tasks.spawn(
             _in_turn(line, work), name=f"{what} {id}", context=about(id)
         )
         line.tasks.add(task)
-        task.add_done_callback(lambda _: self._leave(id, line, task))
-        try:
-            outcome = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not task.cancelled():
-                raise
-            raise _ended(id) if line.closed else Unavailable("the server is stopping") from None
-        if isinstance(outcome, _Refusal):
-            raise outcome.error
-        return outcome
+        if together:
+            line.together[what] = task
+        task.add_done_callback(lambda _: self._leave(id, line, what, task))
+        return await _outcome(task, id, line)
 
     async def close(self, id: str) -> None:
         """For whoever ends the sandbox: let nobody in any more, and stop who is in. Returns when all have
@@ -73,8 +75,10 @@ class Turnstile:
             await asyncio.wait(list(line.tasks))
         self._lines.pop(id, None)
 
-    def _leave(self, id: str, line: _Line, task: asyncio.Task[Any]) -> None:
+    def _leave(self, id: str, line: _Line, what: str, task: asyncio.Task[Any]) -> None:
         line.tasks.discard(task)
+        if line.together.get(what) is task:
+            del line.together[what]
         if not line.tasks and not line.closed and self._lines.get(id) is line:
             del self._lines[id]
 
@@ -92,6 +96,18 @@ async def _in_turn(line: _Line, work: Callable[[], Coroutine[Any, Any, T]]) -> T
             return await work()
         except SandlotError as error:
             return _Refusal(error)
+
+
+async def _outcome(task: asyncio.Task[T | _Refusal], id: str, line: _Line) -> T:
+    try:
+        outcome = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise
+        raise _ended(id) if line.closed else Unavailable("the server is stopping") from None
+    if isinstance(outcome, _Refusal):
+        raise outcome.error
+    return outcome
 
 
 def _ended(id: str) -> SandlotError:

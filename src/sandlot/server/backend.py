@@ -21,7 +21,7 @@ from sandlot.node.memory import available_memory_mib
 from sandlot.server.auth import Authenticator
 from sandlot.server.secret import secret_of
 from sandlot.server.settings import Settings
-from sandlot.store import Database, KeyStore, SandboxStore, Tenant, sqlite_url
+from sandlot.store import Database, KeyStore, SandboxStore, SnapshotStore, Tenant, sqlite_url
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +79,7 @@ class Backend:
         database = database_of(settings)
         engine = Engine(
             store=SandboxStore(database),
+            snapshots=SnapshotStore(database),
             node=Node(settings.node()),
             templates=Templates(settings.templates_folder),
             limits=settings.limits(),

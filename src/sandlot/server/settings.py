@@ -95,6 +95,8 @@ class Settings(BaseModel):
     create_queue_length: int = Field(_DEFAULTS.create_queue_length, ge=0)
     create_queue_timeout_s: float = Field(_DEFAULTS.create_queue_timeout_s, gt=0)
     history_s: float = Field(_DEFAULTS.history_s, gt=0)
+    pause_to_disk_after_s: float = Field(_DEFAULTS.pause_to_disk_after_s, ge=0)
+    max_forks: int = Field(_DEFAULTS.max_forks, ge=1)
 
     pool_hot_max: int = Field(Bounds().max, ge=0)
     pools: Mapping[str, PoolBounds] = {}

@@ -3,6 +3,7 @@
 from sandlot.store.database import SECONDS, Database, sqlite_url
 from sandlot.store.keys import KeyInfo, KeyStore
 from sandlot.store.sandboxes import Row, SandboxStore
+from sandlot.store.snapshots import SnapshotStore
 from sandlot.store.tenants import DEFAULT_TENANT, Quotas, Tenant, TenantStore, TenantUse
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Quotas",
     "Row",
     "SandboxStore",
+    "SnapshotStore",
     "Tenant",
     "TenantStore",
     "TenantUse",

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sandlot.errors import Conflict
 from sandlot.store.database import Database
 from sandlot.store.sandboxes import Row
-from sandlot.store.tables import snapshots
+from sandlot.store.tables import events, snapshots
 from sandlot.store.tenants import check_tenant
 
 
@@ -22,12 +22,15 @@ class SnapshotStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, row: Mapping[str, Any]) -> None:
-        """Raises NotFound where its tenant was removed, and Conflict where its name is taken."""
+    async def add(self, row: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        """With the event in its sandbox's log. Raises NotFound where its tenant was removed, and Conflict
+        where its name is taken.
+        """
 
         def work(connection: Connection) -> None:
             check_tenant(connection, row["tenant"])
             connection.execute(insert(snapshots), row)
+            connection.execute(insert(events), event)
 
         try:
             await self._database.run(work)

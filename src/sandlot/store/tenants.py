@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sandlot.errors import Conflict, NotFound
 from sandlot.store.database import Database
-from sandlot.store.tables import keys, sandboxes, tenants
+from sandlot.store.tables import keys, sandboxes, snapshots, tenants
 
 _COUNT = select(func.count()).where(tenants.c.name == bindparam("tenant"))
 
@@ -109,12 +109,14 @@ class TenantStore:
     async def remove(self, name: str, living: Iterable[str]) -> None:
         """With the history of its sandboxes, so that a later one of the same name inherits nothing.
 
-        Raises NotFound, and Conflict while it has keys or sandboxes in one of the states ``living``.
+        Raises NotFound, and Conflict while it has keys, snapshots, or sandboxes in one of the states ``living``.
         """
         its_keys = select(func.count()).where(keys.c.tenant == name, keys.c.revoked_at.is_(None))
         its_sandboxes = select(func.count()).where(
             sandboxes.c.tenant == name, sandboxes.c.state.in_(list(living))
         )
+
+        its_snapshots = select(func.count()).where(snapshots.c.tenant == name)
 
         def work(connection: Connection) -> None:
             existing(connection, name)
@@ -127,6 +129,8 @@ class TenantStore:
                 raise Conflict(
                     f"tenant {name!r} has {_many(count, 'sandbox')}; kill them or wait for their end"
                 )
+            if count := connection.scalar(its_snapshots):
+                raise Conflict(f"tenant {name!r} has {_many(count, 'snapshot')}; delete them")
             connection.execute(delete(sandboxes).where(sandboxes.c.tenant == name))
             connection.execute(delete(keys).where(keys.c.tenant == name))
             connection.execute(delete(tenants).where(tenants.c.name == name))

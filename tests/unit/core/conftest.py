@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandlot.core import Engine, Limits
-from sandlot.store import Database, SandboxStore, sqlite_url
+from sandlot.store import Database, SandboxStore, SnapshotStore, sqlite_url
 
 from .fake_node import FakeNode, FakeTemplates, World
 
@@ -26,6 +26,7 @@ async def boot(tmp_path: Path) -> AsyncIterator[Boot]:
             node = FakeNode(world)
             engine = Engine(
                 store=SandboxStore(database),
+                snapshots=SnapshotStore(database),
                 node=node,  # type: ignore[arg-type]
                 templates=FakeTemplates(),  # type: ignore[arg-type]
                 limits=limits or Limits(),

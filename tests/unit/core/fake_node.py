@@ -63,6 +63,8 @@ class FakeNode:
         self.failure: Exception | None = None
         self.time_gate = asyncio.Event()
         self.time_gate.set()
+        self.waiting = 0
+        """How many wait at ``time_gate``."""
         self.time_failure: SandlotError | None = None
         """What everything to do with time answers, having done nothing."""
         self.forks: list[SandlotError | None] = []
@@ -85,7 +87,7 @@ class FakeNode:
         return self._enter(spec.id)
 
     async def adopt(self, id: str) -> FakeNodeSandbox:
-        if id not in self.world.running:
+        if id not in self.world.running | self.world.frozen:
             raise NotFound(f"{id} is not running")
         return self._enter(id)
 
@@ -182,7 +184,11 @@ class FakeNode:
             raise NotFound(f"no snapshot {snapshot_id}")
 
     async def _act(self, what: str, id: str) -> None:
-        await self.time_gate.wait()
+        self.waiting += 1
+        try:
+            await self.time_gate.wait()
+        finally:
+            self.waiting -= 1
         if self.time_failure is not None:
             raise self.time_failure
         self.done.append((what, id))

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sandlot.core import CreateSandbox, Engine, Limits, State
 from sandlot.core.lifecycle import TRANSITIONS
 from sandlot.errors import SandlotError
-from sandlot.store import Database, SandboxStore, sqlite_url
+from sandlot.store import Database, SandboxStore, SnapshotStore, sqlite_url
 
 from .fake_node import FakeNode, FakeTemplates, World
 
@@ -39,6 +39,7 @@ class Life(RuleBasedStateMachine):
         self.node = FakeNode(self.world)
         self.engine = Engine(
             store=SandboxStore(self.database),
+            snapshots=SnapshotStore(self.database),
             node=self.node,  # type: ignore[arg-type]
             templates=FakeTemplates(),  # type: ignore[arg-type]
             limits=Limits(),

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from sandlot.core import CreateSandbox, Engine, Limits, ListQuery, State, TenantCount, TenantEngine
+from sandlot.core import (
+    CreateSandbox,
+    CreateSnapshot,
+    Engine,
+    Limits,
+    ListQuery,
+    State,
+    TenantCount,
+    TenantEngine,
+)
 from sandlot.errors import LimitExceeded, NotFound, SandlotError, Unavailable
 from sandlot.store import Quotas, Tenant, TenantStore
 
@@ -22,12 +31,28 @@ NAMING = [
     for name, call in inspect.getmembers(TenantEngine, inspect.isfunction)
     if "id" in inspect.signature(call).parameters
 ]
-OTHERS = {"timeout_s": 5.0, "error": Unavailable("lost touch"), "start": None, "end": None}
+OTHERS = {
+    "timeout_s": 5.0,
+    "error": Unavailable("lost touch"),
+    "start": None,
+    "end": None,
+    "memory": True,
+    "request": CreateSnapshot(),
+    "snapshot": "sn" + "a" * 20,
+    "count": 1,
+}
 
 
 async def ask(engine: TenantEngine, name: str, id: str) -> Any:
     call = getattr(engine, name)
-    return await call(id, *(OTHERS[each] for each in inspect.signature(call).parameters if each != "id"))
+    words: list[Any] = []
+    named: dict[str, Any] = {}
+    for each in inspect.signature(call).parameters.values():
+        if each.kind is each.KEYWORD_ONLY:
+            named[each.name] = OTHERS[each.name]
+        elif each.name != "id":
+            words.append(OTHERS[each.name])
+    return await call(id, *words, **named)
 
 
 @pytest.fixture

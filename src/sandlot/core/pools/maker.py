@@ -90,6 +90,8 @@ def fits(request: CreateSandbox, template: Template, limits: Limits) -> bool:
         return False
     if request.hooks.on_create or request.hooks.ready or template.config.start or template.config.ready:
         return False
+    if request.hooks.on_create is not None or request.hooks.ready is not None:
+        return False
     if request.env and template.config.kernels:
         return False
     return settle(request, limits) == settle(CreateSandbox(), limits)
