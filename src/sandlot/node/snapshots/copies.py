@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandlot.errors import NotEnoughSpace
 from sandlot.node.snapshots.manifest import Manifest, Part, Run, damaged
 from sandlot.node.snapshots.packs import Packs
 from sandlot.node.snapshots.pages import (
@@ -58,6 +57,7 @@ class Copies:
         self._folder = folder
         self._packs = packs
         self._space = space
+        space.made_by(lambda: self._trim(0))
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
@@ -111,11 +111,7 @@ class Copies:
             _verify(path, part)
             return 0
         wanted = part.pages() * PAGE
-        try:
-            self._space.check(wanted)
-        except NotEnoughSpace:
-            self._trim(0)
-            self._space.check(wanted)
+        self._space.check(wanted)
         self._put_together(path, part)
         return wanted
 

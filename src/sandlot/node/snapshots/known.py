@@ -15,6 +15,8 @@ from sandlot.node.snapshots.pages import SUM_BYTES
 _STEP = 1 << 16
 _STEPS = 4
 """A window of 1 GiB: some 40 MB of memory."""
+_AHEAD = 2
+"""Where more than 512 MiB went at once, what follows is kept again."""
 
 
 class Place(NamedTuple):
@@ -40,7 +42,7 @@ class KnownPages:
         number = self._window.get(sum)
         if number is None:
             return None
-        if number + _STEP > self._end and self._end < len(self._places):
+        while number + _AHEAD * _STEP > self._end and self._end < len(self._places):
             self._extend(1)
         return self._places[number]
 
