@@ -1,6 +1,7 @@
 """What one machine does: isolation tiers, root file systems, limits, and every trace removed afterwards."""
 
 from sandlot.node.host import probe_host
+from sandlot.node.making import PHASES
 from sandlot.node.model import (
     Finding,
     HostReport,
@@ -17,7 +18,7 @@ from sandlot.node.model import (
     TierStatus,
     instance_of,
 )
-from sandlot.node.node import PHASES, Node
+from sandlot.node.node import Node
 from sandlot.node.sandbox import NodeSandbox
 from sandlot.node.usage import Usage
 

@@ -2,9 +2,10 @@
 real.
 
 A slot is made ahead: making the file system, mounting it and opening a user namespace cost more than
-all the rest of a sandbox's preparation. No journal: a slot is mounted once and ends with its sandbox,
-so nothing would ever replay it, and it would cost every sandbox a kernel thread and every write a
-second one.
+all the rest of a sandbox's preparation. No journal: a slot is there for its sandbox, and what is put away is
+unmounted first; a journal would cost every sandbox a kernel thread and every write a second one.
+
+A slot that is *put away* is an image that nobody has mounted. Its name stays taken, and with it its ids.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import shutil
 import subprocess
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from sandlot.errors import NotEnoughSpace, SandlotError, Unavailable
-from sandlot.node import ext4, loop, mounts, syscalls
+from sandlot.errors import Conflict, NotEnoughSpace, SandlotError, Unavailable
+from sandlot.node import ext4, loop, mounts, ownership, sparse, syscalls
 from sandlot.node.idmap import RANGES, IdRange, UserNamespaces
 from sandlot.tally import Stock
 
@@ -131,6 +133,33 @@ class DiskPool:
         self._missed += 1
         return await self._make(size_bytes)
 
+    async def claim_copy(
+        self, image: Path, size_bytes: int, ids: IdRange, *, anew: bool
+    ) -> tuple[DiskSlot, int]:
+        """As ``claim``, a slot with a copy of ``image``, which is of a slot with ``ids``; see ``reopen``."""
+        self._check_space(size_bytes)
+        self._missed += 1
+        return await self._make(size_bytes, lambda slot: self._build_copy(slot, image, ids, anew))
+
+    async def put_away(self, slot: DiskSlot) -> None:
+        """Unmount it, and keep its image; idempotent. Raises Unavailable where the kernel does not let go."""
+        await asyncio.to_thread(self._unmount, slot)
+
+    async def reopen(self, slot: DiskSlot, *, anew: bool) -> int:
+        """Mount one that was put away; a descriptor of its user namespace, which the caller closes. ``anew``:
+        for a sandbox that starts from its files alone, with the agent of today.
+
+        Raises Conflict where the image is lost or damaged, and Unavailable where something holds it still.
+        """
+        opening = asyncio.ensure_future(asyncio.to_thread(self._reopen, slot, anew))
+        try:
+            return await asyncio.shield(opening)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                os.close(await opening)
+            await asyncio.shield(self.put_away(slot))
+            raise
+
     def stock(self) -> Stock:
         # Idle slots keep their names taken, too.
         ready = len(self._idle)
@@ -179,9 +208,11 @@ class DiskPool:
                     log.warning("no disk slot made ahead", reason=str(error))
                     await asyncio.sleep(RETRY_S)
 
-    async def _make(self, size_bytes: int) -> tuple[DiskSlot, int]:
+    async def _make(
+        self, size_bytes: int, build: Callable[[DiskSlot], int] | None = None
+    ) -> tuple[DiskSlot, int]:
         slot = self._slot(self._choose(), size_bytes)
-        making = asyncio.ensure_future(asyncio.to_thread(self._build, slot))
+        making = asyncio.ensure_future(asyncio.to_thread(build or self._build, slot))
         try:
             userns = await asyncio.shield(making)
             self._made += 1
@@ -220,12 +251,9 @@ class DiskPool:
 
     def _build(self, slot: DiskSlot) -> int:
         self._format(slot)
-        slot.folder.mkdir(mode=0o711)
-        with loop.attached(slot.image) as device:
-            syscalls.mount(device, slot.folder, "ext4", _FLAGS, _OPTIONS)
+        self._mount(slot)
         shutil.rmtree(slot.folder / "lost+found")
-        shutil.copyfile(self._agent, slot.agent)
-        slot.agent.chmod(0o755)
+        self._place_agent(slot)
         base = slot.ids.base
         for folder, mode in ((slot.upper, 0o755), (slot.work, 0o700), (slot.root, 0o755)):
             folder.mkdir(mode)
@@ -233,6 +261,34 @@ class DiskPool:
         os.chown(slot.folder, base, base)
         slot.folder.chmod(0o700)
         return self._userns.open(slot.ids)
+
+    def _build_copy(self, slot: DiskSlot, image: Path, ids: IdRange, anew: bool) -> int:
+        sparse.copy(image, slot.image)
+        self._mount(slot)
+        if anew:
+            self._place_agent(slot)
+        ownership.shift(slot.folder, ids, slot.ids)
+        return self._userns.open(slot.ids)
+
+    def _reopen(self, slot: DiskSlot, anew: bool) -> int:
+        self._unmount(slot)
+        if not slot.image.is_file():
+            raise Conflict(f"the disk {slot.image} is lost")
+        ext4.mend(slot.image)
+        self._mount(slot)
+        if anew:
+            self._place_agent(slot)
+        return self._userns.open(slot.ids)
+
+    def _place_agent(self, slot: DiskSlot) -> None:
+        slot.agent.unlink(missing_ok=True)
+        shutil.copyfile(self._agent, slot.agent)
+        slot.agent.chmod(0o755)
+
+    def _mount(self, slot: DiskSlot) -> None:
+        slot.folder.mkdir(mode=0o711)
+        with loop.attached(slot.image) as device:
+            syscalls.mount(device, slot.folder, "ext4", _FLAGS, _OPTIONS)
 
     def _format(self, slot: DiskSlot) -> None:
         if slot.size_bytes != self._slot_bytes:
@@ -245,12 +301,23 @@ class DiskPool:
 
     def _unmake(self, name: str) -> None:
         slot = self._slot(name, 0)
+        device = self._take_off(slot)
+        slot.image.unlink(missing_ok=True)
+        self._wait_let_go(slot, device)
+
+    def _unmount(self, slot: DiskSlot) -> None:
+        self._wait_let_go(slot, self._take_off(slot))
+
+    def _take_off(self, slot: DiskSlot) -> str | None:
+        """The loop device that its mount was of."""
         device = loop.device_at(slot.folder)
         for point in (slot.root, slot.folder):
             mounts.take_off(point)
         with contextlib.suppress(FileNotFoundError):
             slot.folder.rmdir()
-        slot.image.unlink(missing_ok=True)
+        return device
+
+    def _wait_let_go(self, slot: DiskSlot, device: str | None) -> None:
         # Where nothing was mounted (a crash came between), only a look at every device can tell.
         for one in [device] if device else loop.devices_of(self._images):
             self._wait_detached(slot, one)

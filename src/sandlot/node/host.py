@@ -208,7 +208,7 @@ async def _root(probe: _Probe, disks: DiskPool) -> AsyncIterator[DiskSlot | None
             yield None
         else:
             probe.found("id-mapped overlay", True, "overlayfs over an id-mapped layer")
-            await asyncio.to_thread(rootfs.write_guest_files, slot, "probe", None)
+            await asyncio.to_thread(rootfs.write_guest_files, slot, rootfs.Naming("probe"), None)
             yield slot
     finally:
         os.close(userns)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,16 +22,15 @@ from sandlot.errors import (
     SandlotError,
     TierUnavailable,
 )
-from sandlot.log_context import about
-from sandlot.network import NetworkPolicy, NetworkPool, NetworkSlot
-from sandlot.node import bundle, hugetext, mounts, rootfs
-from sandlot.node.agent import GuestAgent
-from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree, Limits
-from sandlot.node.disks import DiskPool, DiskSlot
-from sandlot.node.drivers.base import Driver, Launch, Started
+from sandlot.network import NetworkPolicy, NetworkPool
+from sandlot.node import hugetext
+from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree
+from sandlot.node.disks import DiskPool
+from sandlot.node.drivers.base import Driver, Started
 from sandlot.node.failures import plainly
 from sandlot.node.fairness import Fairness
 from sandlot.node.host import agent_binary, driver_for, probe_host
+from sandlot.node.making import Beginning, Maker
 from sandlot.node.model import (
     Finding,
     HostReport,
@@ -45,20 +42,20 @@ from sandlot.node.model import (
     SnapshotFacts,
     Tier,
 )
-from sandlot.node.processes import end, is_alive, reap
-from sandlot.node.records import Record, Records, changed
+from sandlot.node.processes import is_alive, reap
+from sandlot.node.records import Record, Records
+from sandlot.node.rootfs import Naming
 from sandlot.node.sandbox import NodeSandbox, Parts, connect
+from sandlot.node.saving import Saver
+from sandlot.node.snapshots.saving import Space
+from sandlot.node.suspending import Suspending
+from sandlot.node.turns import Turns
 from sandlot.node.usage import Usage, measure
-from sandlot.tally import Durations, Stock
+from sandlot.tally import Stock
 
 log = structlog.get_logger(__name__)
 
-CONNECT_S = 5.0
 ADOPT_CONNECT_S = 10.0
-PHASES = Durations("tier", "phase")
-"""Of making a sandbox: ``prepare`` (disk, network, root file system), ``start`` (the runtime), ``connect``
-(to the agent).
-"""
 _BEING_CLEANED = 256
 """Sandboxes that have ended, and room made for the next, whose networks are still being taken down."""
 _CLEAN_AGAIN_S = (0.5, 2.0, 10.0)
@@ -95,7 +92,13 @@ class Node:
         )
         self._drivers: dict[Tier, Driver] = {}
         self._report = report
-        self._sandboxes: dict[str, NodeSandbox] = {}
+        self._maker = Maker(
+            settings, self._run, self._records, self._cgroups, self._network, self._disks, self._driver
+        )
+        self._sandboxes = self._maker.sandboxes
+        self._saver = Saver(self._maker, Space(self._folder, settings.host_reserve_bytes))
+        self._suspending = Suspending(self._maker, self._saver)
+        self._turns = Turns()
         self._making: set[str] = set()
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._cleaning: dict[str, asyncio.Task[None]] = {}
@@ -115,6 +118,7 @@ class Node:
         self._run.mkdir(exist_ok=True, mode=0o711)
         report = await self.report()
         self._drivers = await asyncio.to_thread(self._choose_drivers, report)
+        self._maker.runtimes = {status.tier: status.version for status in report.tiers}
         await self._network.start()
         await self._disks.start()
         for work, name in (
@@ -167,14 +171,14 @@ class Node:
         Raises TierUnavailable, InvalidArgument, Conflict, LimitExceeded, NotEnoughSpace, Unavailable,
         DeadlineExceeded.
         """
-        driver = self._driver(spec.tier)
+        self._driver(spec.tier)
         if not _ID.fullmatch(spec.id):
             raise InvalidArgument(f"a sandbox id is lower-case letters, digits and dashes, not {spec.id!r}")
         if spec.id in self._making or spec.id in self._records.ids():
             raise Conflict(f"there is a sandbox {spec.id} already")
         self._making.add(spec.id)
         try:
-            return await self._create(spec, driver)
+            return await self._create(spec)
         except BaseException as error:
             await asyncio.shield(self._destroy(spec.id, "it could not be started"))
             if (plain := plainly(error)) is not None:
@@ -193,22 +197,24 @@ class Node:
         record = await asyncio.to_thread(self._records.read, id)
         if record is None or record.main is None or record.disk is None or record.network is None:
             raise NotFound(f"sandbox {id} was never started here")
-        group = self._cgroups.group(id)
-        if not await asyncio.to_thread(_runs, record.main, group):
+        if record.suspended is not None:
+            raise NotFound(f"sandbox {id} is kept on disk")
+        main, group = record.main, self._cgroups.group(id)
+        if not await asyncio.to_thread(_runs, main, group):
             raise NotFound(f"sandbox {id} no longer runs")
         slot = await self._network.adopt(record.network, NetworkPolicy(internet=record.internet))
         disk = self._disks.find(record.disk, record.disk_bytes)
-        parts = Parts(record.main, group, disk, slot, record.limits, self.settings.freeze_idle_after_s)
+        record = await self._let_go_on(record, group)
+        parts = Parts(main, group, disk, slot, record.limits, self.settings.freeze_idle_after_s)
         if record.paused:
-            sandbox = self._enter(record, parts, None)
+            sandbox = self._maker.enter(record, parts, None)
             await sandbox.pause()
             return sandbox
-        await asyncio.to_thread(_wake, group)
         try:
             agent = await connect(slot.guest_ip, record.secret, ADOPT_CONNECT_S)
         except SandlotError as error:
             raise NotFound(f"sandbox {id} runs, but {error.message}") from error
-        return self._enter(record, parts, agent)
+        return self._maker.enter(record, parts, agent)
 
     async def destroy(self, id: str) -> None:
         """End it, whatever state it is in; idempotent. Returns when nothing of it runs; cleaning goes on.
@@ -222,6 +228,10 @@ class Node:
     async def presence(self, id: str) -> Presence:
         """What there is of a sandbox, for the first look after a restart; a damaged one is gone."""
         record = await asyncio.to_thread(self._records.read, id)
+        if record is not None and record.suspended is not None:
+            record = await self._suspending.settle(record)
+            if record.suspended is not None:
+                return Presence.SUSPENDED if self._suspending.is_there(record) else Presence.GONE
         if record is None or record.main is None:
             return Presence.GONE
         if not await asyncio.to_thread(_runs, record.main, self._cgroups.group(id)):
@@ -233,17 +243,20 @@ class Node:
 
         Raises NotFound, Unavailable where this host cannot freeze.
         """
-        sandbox = self._found(id)
-        await sandbox.pause()
-        self._note(self._recorded(id), paused=True)
+        async with self._turns.of(id):
+            sandbox, record = self._maker.found(id), self._maker.recorded(id)
+            await sandbox.pause()
+            self._maker.note(record, paused=True)
 
     async def suspend(self, id: str, *, memory: bool) -> None:
         """Put all of it on disk, whether it runs or is frozen, and end what runs: from then on it is
         ``SUSPENDED``, through a crash of the machine, too. On failure it is as it was.
 
-        Raises NotFound, Conflict (its tier cannot keep memory), NotEnoughSpace, Unavailable.
+        Raises NotFound, Conflict (its tier, or something in it, cannot be kept with its memory),
+        NotEnoughSpace, Unavailable, DeadlineExceeded.
         """
-        raise NotImplementedError
+        async with self._turns.of(id):
+            await self._suspending.suspend(id, memory=memory)
 
     async def resume(self, id: str, spec: SandboxSpec) -> NodeSandbox:
         """Frozen or suspended: its agent answers again. Its layers are those of before, not ``spec``'s.
@@ -251,10 +264,12 @@ class Node:
         One that was suspended is so still where this raises: NotFound, Conflict (what was kept is damaged, or
         of another version of the runtime), NotEnoughSpace, Unavailable, DeadlineExceeded.
         """
-        sandbox = self._found(id)
-        self._note(self._recorded(id), paused=False)
-        await sandbox.wake()
-        return sandbox
+        async with self._turns.of(id):
+            if (sandbox := self._sandboxes.get(id)) is None:
+                return await self._suspending.resume(id, spec)
+            self._maker.note(self._maker.recorded(id), paused=False)
+            await sandbox.wake()
+            return sandbox
 
     async def snapshot(self, id: str, snapshot_id: str, *, memory: bool) -> SnapshotFacts:
         """Keep it as it is now, running, frozen or suspended; afterwards it is as before. Whole and on disk
@@ -327,76 +342,24 @@ class Node:
 
     # ── making ───────────────────────────────────────────────────────────────────────────────────────
 
-    async def _create(self, spec: SandboxSpec, driver: Driver) -> NodeSandbox:
-        limits = driver.limits(spec)
-        record = Record(
-            id=spec.id,
-            tier=spec.tier,
-            secret=secrets.token_hex(32),
-            memory_bytes=spec.memory_bytes,
-            limits=limits,
-            disk_bytes=spec.disk_bytes,
-            internet=spec.network.internet,
-        )
+    async def _create(self, spec: SandboxSpec) -> NodeSandbox:
+        secret = secrets.token_hex(32)
+        record = self._maker.new_record(spec, secret=secret, layers=spec.rootfs.layers)
         self._records.write(record)
-        with PHASES.timed(spec.tier, "prepare"):
-            disk, userns = await self._disks.claim(spec.disk_bytes)
-            try:
-                record = self._note(record, disk=disk.name)
-                network = await self._network.claim(spec.network)
-                record = self._note(record, network=network.name)
-                launch = await asyncio.to_thread(self._prepare, spec, record, limits, disk, userns, network)
-            finally:
-                os.close(userns)
-        with PHASES.timed(spec.tier, "start"):
-            main = await driver.start(launch)
-        record = self._note(record, main=main)
-        with PHASES.timed(spec.tier, "connect"):
-            agent = await connect(network.guest_ip, record.secret, CONNECT_S)
-        parts = Parts(main, launch.cgroup, disk, network, limits, self.settings.freeze_idle_after_s)
-        return self._enter(record, parts, agent)
+        beginning = Beginning(lambda: self._disks.claim(spec.disk_bytes), Naming(spec.hostname))
+        return await self._maker.make(record, spec, beginning)
 
-    def _note(self, record: Record, **changes: Any) -> Record:
-        record = changed(record, **changes)
-        self._records.write(record)
-        return record
-
-    def _prepare(
-        self,
-        spec: SandboxSpec,
-        record: Record,
-        limits: Limits,
-        disk: DiskSlot,
-        userns: int,
-        network: NetworkSlot,
-    ) -> Launch:
-        folder = self._run_folder(spec.id)
-        folder.mkdir(parents=True, mode=0o700)
-        group = self._cgroups.group(spec.id)
-        group.create(limits)
-        rootfs.mount_root(spec.rootfs.layers, disk, userns, folder)
-        rootfs.write_guest_files(disk, spec.hostname, network.dns if spec.network.internet else None)
-        content = bundle.configuration(
-            spec, disk, netns=str(network.netns), cgroup=group.path, secret=record.secret
-        )
-        (folder / "config.json").write_text(json.dumps(content))
-        return Launch(spec.id, folder, network.netns, group, spec, self.settings.start_timeout_s)
-
-    def _found(self, id: str) -> NodeSandbox:
-        if (sandbox := self._sandboxes.get(id)) is None:
-            raise NotFound(f"sandbox {id} does not run here")
-        return sandbox
-
-    def _recorded(self, id: str) -> Record:
-        if (record := self._records.read(id)) is None:
-            raise NotFound(f"nothing is written down of sandbox {id}")
-        return record
-
-    def _enter(self, record: Record, parts: Parts, agent: GuestAgent | None) -> NodeSandbox:
-        # It watches itself for as long as it lives, which is no part of the request that made it.
-        sandbox = about(record.id).run(NodeSandbox, record, parts, self._network, agent)
-        self._sandboxes[sandbox.id] = sandbox
-        return sandbox
+    async def _let_go_on(self, record: Record, group: Cgroup) -> Record:
+        """An earlier server may have left it frozen, yielding to others, or standing still to be saved."""
+        await asyncio.to_thread(_wake, group, thaw=record.saving or not record.paused)
+        if not record.saving:
+            return record
+        try:
+            if record.tier.keeps_memory:
+                await self._driver(record.tier).resume(record.id, self._maker.run_folder(record.id))
+        except SandlotError as error:
+            log.info("a sandbox did not stand still", sandbox=record.id, reason=error.message)
+        return self._maker.note(record, saving=False)
 
     def _running_groups(self) -> dict[str, Cgroup]:
         return {id: each.parts.cgroup for id, each in self._sandboxes.items() if not each.frozen}
@@ -430,16 +393,15 @@ class Node:
         await asyncio.shield(ending)
 
     async def _end(self, id: str, reason: str) -> None:
-        if (sandbox := self._sandboxes.pop(id, None)) is not None:
-            await sandbox.close(reason)
-        await asyncio.to_thread(self._kill, id)
+        await self._kill(id, reason)
+        async with self._turns.of(id):
+            await self._kill(id, reason)  # whoever was at it may just have brought it back
         self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
 
-    def _kill(self, id: str) -> None:
-        self._cgroups.group(id).kill()
-        record = self._records.read(id)
-        if record is not None and record.main is not None:
-            end(record.main)  # where somebody took it out of its group
+    async def _kill(self, id: str, reason: str) -> None:
+        if (sandbox := self._sandboxes.pop(id, None)) is not None:
+            await sandbox.close(reason)
+        await asyncio.to_thread(self._maker.kill, id)
 
     async def _clean(self, id: str) -> None:
         """Undo all that a record names and all that carries the id, with patience. The record goes last."""
@@ -482,7 +444,7 @@ class Node:
         if record is not None and record.main is not None:
             reap(record.main.pid)
         steps: dict[str, Coroutine[Any, Any, None]] = {
-            "group": asyncio.to_thread(self._remove_group, id),
+            "group": asyncio.to_thread(self._maker.remove_group, id),
         }
         if record is not None and record.disk is not None:
             steps["disk"] = self._disks.release(self._disks.find(record.disk, record.disk_bytes))
@@ -495,32 +457,12 @@ class Node:
         if failures and record is not None:
             # What is gone must not be named any more: by the next try the name may be another sandbox's.
             gone = [name for name in ("disk", "network") if name in outcomes and outcomes[name] is None]
-            self._note(record, **dict.fromkeys(gone))
+            self._maker.note(record, **dict.fromkeys(gone))
         return failures
-
-    def _remove_group(self, id: str) -> None:
-        try:
-            self._remove_run_folder(id)
-        finally:
-            self._cgroups.group(id).remove()
-
-    def _remove_run_folder(self, id: str) -> None:
-        folder = self._run_folder(id)
-        with contextlib.suppress(FileNotFoundError):
-            for point in folder.iterdir():  # where a crash came between: a layer on its way into the overlay
-                if point.is_dir():
-                    mounts.take_off(point)
-        shutil.rmtree(folder, ignore_errors=True)
 
     def _present(self) -> set[str]:
         """Every sandbox of which there is a trace."""
-        runs = self._run / "sandboxes"
-        folders = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
-        return self._records.ids() | self._cgroups.ids() | folders
-
-    def _run_folder(self, id: str) -> Path:
-        """In /run: what is there is worth nothing after a reboot, and a socket's path must be short."""
-        return self._run / "sandboxes" / id
+        return self._records.ids() | self._cgroups.ids() | self._maker.run_folders()
 
     def _own(
         self, work: Coroutine[Any, Any, None], shelf: dict[str, asyncio.Task[None]], id: str
@@ -534,9 +476,8 @@ def _runs(main: Started, group: Cgroup) -> bool:
     return is_alive(main) and main.pid in group.processes()
 
 
-def _wake(group: Cgroup) -> None:
-    """An earlier server may have left it frozen, or yielding to the others."""
+def _wake(group: Cgroup, *, thaw: bool) -> None:
     with contextlib.suppress(FileNotFoundError):
-        if group.can_freeze:
+        if thaw and group.can_freeze:
             group.thaw()
         group.yield_processors(False)

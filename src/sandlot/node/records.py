@@ -1,8 +1,8 @@
 """What a node writes down of each sandbox before it makes any of it, so that a crash at any point can be
 undone.
 
-Written aside and renamed, without fsync: a record must survive the server's death, not the machine's;
-after that no sandbox is left that it could tell about.
+Written aside and renamed, without fsync: a record must survive the server's death, not the machine's; after
+that no sandbox is left that it could tell about, but for those that are kept on disk.
 """
 
 from __future__ import annotations
@@ -18,14 +18,27 @@ import structlog
 from sandlot.node.cgroups import Limits
 from sandlot.node.drivers.base import Started
 from sandlot.node.model import Tier
+from sandlot.node.sums import Sum, sync_folder
 
 log = structlog.get_logger(__name__)
+
+
+class Suspended(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All of a sandbox is on disk: its disk's image, and with ``memory`` the files of a checkpoint, by name.
+
+    ``waking``: something may run that was made from that.
+    """
+
+    memory: dict[str, Sum] | None = None
+    waking: bool = False
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Names are known before the things are made. ``main`` is there once the sandbox has started.
 
-    ``paused``: it is to stand still until somebody resumes it.
+    ``paused``: it is to stand still until somebody resumes it. ``saving``: it stands still inside, for as
+    long as it takes to save it. ``layers`` are what its disk lies over, and ``runtime`` is the version that
+    it runs on.
     """
 
     id: str
@@ -39,6 +52,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     network: str | None = None
     main: Started | None = None
     paused: bool = False
+    saving: bool = False
+    hostname: str = ""
+    layers: tuple[str, ...] = ()
+    runtime: str | None = None
+    generation: int = 0
+    suspended: Suspended | None = None
+    last_snapshot: str | None = None
     version: int = 1
 
 
@@ -48,14 +68,25 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def write(self, record: Record) -> None:
+    def folder(self, id: str) -> Path:
+        """What lies in it goes with the record."""
+        return self._folder / id
+
+    def write(self, record: Record, *, durable: bool = False) -> None:
+        """``durable``: when this returns it survives the machine's death, too; that takes milliseconds."""
         folder = self._folder / record.id
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = folder / "record.json.new"
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(record))  # all of it, or an error: a full disk takes a part
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         aside.rename(folder / "record.json")
+        if durable:
+            for each in (folder, self._folder):
+                sync_folder(each)
 
     def read(self, id: str) -> Record | None:
         """None when there is none, or none that can be read: then only the world knows what is left."""

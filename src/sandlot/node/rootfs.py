@@ -5,15 +5,20 @@ folder.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandlot.node import mounts, syscalls
 from sandlot.node.disks import DiskSlot
 
-# A sandbox ends with its disk, so `volatile`: fsync inside costs nothing. `redirect_dir`: folders of the
-# template can be renamed, which npm and pip do.
+# What is kept is written out as a whole, so `volatile`: fsync inside costs nothing. `redirect_dir`: folders
+# of the template can be renamed, which npm and pip do.
 _OPTIONS = "redirect_dir=on,metacopy=off,volatile"
+_LARGEST = 1 << 16
+_OUR_RESOLVERS = re.compile(r"(nameserver [\d.]+\n)?", re.ASCII)
 
 
 def mount_root(layers: tuple[Path, ...], slot: DiskSlot, userns_fd: int, scratch: Path) -> None:
@@ -22,6 +27,9 @@ def mount_root(layers: tuple[Path, ...], slot: DiskSlot, userns_fd: int, scratch
     Each layer is mounted in ``scratch`` for a moment; the overlay keeps its own private copy of it. Its name
     stays visible in the mount table, where a template builder looks before it removes a layer.
     """
+    # A volatile overlay refuses to be mounted again: nobody could tell whether the last one was written out.
+    # Here it was, or the disk is a copy of one that was.
+    shutil.rmtree(slot.work / "work" / "incompat", ignore_errors=True)
     lower = []
     try:
         for number, layer in enumerate(layers):
@@ -37,7 +45,15 @@ def mount_root(layers: tuple[Path, ...], slot: DiskSlot, userns_fd: int, scratch
             point.rmdir()
 
 
-def write_guest_files(slot: DiskSlot, hostname: str, dns: str | None) -> None:
+@dataclass(frozen=True)
+class Naming:
+    """What a sandbox is called. ``former``: its disk is a copy of one that was called so."""
+
+    hostname: str
+    former: str | None = None
+
+
+def write_guest_files(slot: DiskSlot, naming: Naming, dns: str | None) -> None:
     """Name the sandbox in /etc, in its own layer, so that its users may edit the files.
 
     Everything is opened below the root as the guest sees it: a template may hold hostile links.
@@ -46,9 +62,14 @@ def write_guest_files(slot: DiskSlot, hostname: str, dns: str | None) -> None:
     try:
         etc = _folder(root, "etc", slot.ids.base)
         try:
-            _write(etc, "hostname", f"{hostname}\n", slot.ids.base)
-            _write(etc, "hosts", _hosts(hostname), slot.ids.base)
-            _write(etc, "resolv.conf", f"nameserver {dns}\n" if dns else "", slot.ids.base)
+            hosts, resolvers = _hosts(naming.hostname), f"nameserver {dns}\n" if dns else ""
+            if naming.former is not None:  # where users have edited the files, their lines stay
+                hosts = _renamed(_read(etc, "hosts"), naming.former, naming.hostname) or hosts
+                edited = _read(etc, "resolv.conf")
+                resolvers = resolvers if _OUR_RESOLVERS.fullmatch(edited) else edited
+            _write(etc, "hostname", f"{naming.hostname}\n", slot.ids.base)
+            _write(etc, "hosts", hosts, slot.ids.base)
+            _write(etc, "resolv.conf", resolvers, slot.ids.base)
         finally:
             os.close(etc)
         # gVisor mounts a tmpfs, which is memory, over an empty /tmp; /tmp belongs to the disk.
@@ -63,6 +84,25 @@ def write_guest_files(slot: DiskSlot, hostname: str, dns: str | None) -> None:
 
 def _hosts(hostname: str) -> str:
     return f"127.0.0.1\tlocalhost\n127.0.1.1\t{hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
+
+def _renamed(hosts: str, former: str, hostname: str) -> str:
+    return re.sub(rf"(?<![\w.-]){re.escape(former)}(?![\w.-])", hostname, hosts)
+
+
+def _read(folder: int, name: str) -> str:
+    """Of a file of the guest's; "" where it is none, or larger than such a file ever is."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return ""
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST:
+            return ""
+        return os.read(descriptor, _LARGEST).decode(errors="surrogateescape")
+    finally:
+        os.close(descriptor)
 
 
 def _folder(root: int, name: str, owner: int, mode: int = 0o755) -> int:
@@ -90,6 +130,6 @@ def _write(folder: int, name: str, text: str, owner: int) -> None:
     descriptor = os.open(name, flags, 0o644, dir_fd=folder)
     try:
         os.fchown(descriptor, owner, owner)
-        os.write(descriptor, text.encode())
+        os.write(descriptor, text.encode(errors="surrogateescape"))
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +125,7 @@ class NodeSandbox:
 
     @property
     def idle_since(self) -> float | None:
-        """The loop's time since when it stands still, having nothing to run; None while it runs or is paused."""
+        """Since when it has had nothing to run, by the loop's time; None while it runs or is paused."""
         return self._freezer.idle_since
 
     @property
@@ -150,6 +150,24 @@ class NodeSandbox:
         self._freezer.unpin()
         self.refuse_calls(None)
         await self.linked()
+
+    async def stand_still(self) -> None:
+        """As ``pause``, for whoever has had its calls refused already."""
+        await self._freezer.pin()
+
+    @contextlib.contextmanager
+    def held_awake(self) -> Iterator[None]:
+        """It is not frozen inside, though it was paused."""
+        self._freezer.unpin()
+        with self._freezer.hold():
+            yield
+
+    async def hang_up(self) -> None:
+        """End the connection to its agent; another is made once calls are let in."""
+        if (agent := self._agent) is not None:
+            self._agent = None
+            self._linked.clear()
+            await agent.close()
 
     async def linked(self) -> None:
         """Wait while the connection is made again. Raises as ``agent`` does."""

@@ -126,6 +126,11 @@ def open_in_root(root_fd: int, path: str, flags: int) -> int:
     )
 
 
+def syncfs(descriptor: int) -> None:
+    """Write out the file system that the descriptor is of."""
+    _check(_libc.syncfs(descriptor))
+
+
 def punch_hole(descriptor: int, offset: int, length: int) -> None:
     """These bytes of a file become zeros and take no space; its size stays."""
     mode = _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE

@@ -37,7 +37,11 @@ class Launch:
 
 
 class Driver(Protocol):
-    """Starts sandboxes of one tier. Ending one needs no driver: it is the end of its control group."""
+    """Starts sandboxes of one tier. Ending one needs no driver: it is the end of its control group.
+
+    A sandbox is named by its id and its bundle. Where a tier keeps no memory, all that has to do with that
+    raises Conflict.
+    """
 
     def limits(self, spec: SandboxSpec) -> Limits:
         """What the host grants so that the guest really has what ``spec`` promises."""
@@ -49,4 +53,24 @@ class Driver(Protocol):
         Raises Unavailable with the runtime's own words, DeadlineExceeded. On failure processes may be left in
         the control group; the caller ends them.
         """
+        ...
+
+    async def pause(self, id: str, bundle: Path) -> None:
+        """Let nothing inside run any more. It must not be frozen. Raises Unavailable, DeadlineExceeded."""
+        ...
+
+    async def resume(self, id: str, bundle: Path) -> None:
+        """After ``pause``. Raises Unavailable, also where it was not paused, and DeadlineExceeded."""
+        ...
+
+    async def checkpoint(self, id: str, bundle: Path, into: Path, timeout_s: float) -> None:
+        """Write the memory of one that is paused, and stays so, into an empty folder. Its connections are
+        lost.
+
+        Raises Conflict where something in it cannot be saved, NotEnoughSpace, Unavailable, DeadlineExceeded.
+        """
+        ...
+
+    async def restore(self, launch: Launch, image: Path) -> Started:
+        """As ``start``, from what ``checkpoint`` wrote. Its disk must be as it was then."""
         ...

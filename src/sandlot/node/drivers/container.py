@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sandlot.errors import Conflict
 from sandlot.node import syscalls
 from sandlot.node.cgroups import Limits
 from sandlot.node.drivers.base import Launch, Started
@@ -35,6 +36,22 @@ class ContainerDriver:
             [str(self._runtime), *state, *run, launch.id], before=lambda: _open_network(launch.netns)
         )
         return await run_detached(command, launch)
+
+    async def pause(self, id: str, bundle: Path) -> None:
+        raise _files_only()
+
+    async def resume(self, id: str, bundle: Path) -> None:
+        raise _files_only()
+
+    async def checkpoint(self, id: str, bundle: Path, into: Path, timeout_s: float) -> None:
+        raise _files_only()
+
+    async def restore(self, launch: Launch, image: Path) -> Started:
+        raise _files_only()
+
+
+def _files_only() -> Conflict:
+    return Conflict("the container tier keeps files only, not memory and processes: ask without memory")
 
 
 def _open_network(netns: Path | None) -> None:

@@ -10,12 +10,14 @@ from sandlot.node import syscalls
 from sandlot.node.cgroups import Cgroup, Limits
 from sandlot.node.drivers import attributes
 from sandlot.node.drivers.base import Launch, Started
-from sandlot.node.drivers.oci import Command, run_detached
+from sandlot.node.drivers.oci import Command, restore_detached, run_detached, run_to_end
 from sandlot.node.model import SandboxSpec
 
 _MIB = 1 << 20
 _SCORE = 500
 _STUB_SCORE = "1000"
+_ANSWER_S = 15.0
+_CHECKPOINT = ("--compression", "none", "--leave-running")
 
 
 class GvisorDriver:
@@ -43,25 +45,50 @@ class GvisorDriver:
         )
 
     async def start(self, launch: Launch) -> Started:
-        meminfo = launch.bundle / "meminfo"
-        meminfo.write_text(f"MemTotal: {launch.spec.memory_bytes >> 10} kB\n")
-        command = Command(self._arguments(launch), before=lambda: self._hide_host(meminfo))
-        started = await run_detached(command, launch)
+        started = await run_detached(self._command(launch, "run"), launch)
         offer_stubs_first(launch.cgroup, started.pid)
         return started
 
-    def _arguments(self, launch: Launch) -> list[str]:
+    async def pause(self, id: str, bundle: Path) -> None:
+        await self._ask(id, bundle, _ANSWER_S, "pause")
+
+    async def resume(self, id: str, bundle: Path) -> None:
+        await self._ask(id, bundle, _ANSWER_S, "resume")
+
+    async def checkpoint(self, id: str, bundle: Path, into: Path, timeout_s: float) -> None:
+        await self._ask(id, bundle, timeout_s, "checkpoint", *_CHECKPOINT, "--image-path", str(into))
+
+    async def restore(self, launch: Launch, image: Path) -> Started:
+        command = self._command(launch, "restore", "--image-path", str(image))
+        started = await restore_detached(command, launch)
+        offer_stubs_first(launch.cgroup, started.pid)
+        return started
+
+    async def _ask(self, id: str, bundle: Path, timeout_s: float, *words: str) -> None:
+        command = Command([str(self._runtime), *self._options(bundle), *words, id])
+        await run_to_end(command, bundle / f"{words[0]}.log", timeout_s)
+
+    def _command(self, launch: Launch, *words: str) -> Command:
+        """To start a sandbox."""
+        meminfo = launch.bundle / "meminfo"
+        meminfo.write_text(f"MemTotal: {launch.spec.memory_bytes >> 10} kB\n")
         # Joining the group before the exec costs a millisecond; runsc's own way 25-30 on v1.
         join = "; ".join(f"echo $$ > {shlex.quote(str(file))}" for file in launch.cgroup.entry_files())
         # When the whole host runs out of memory, what sandboxes are made of goes first, not the server.
         offer = f"echo {_SCORE} > /proc/self/oom_score_adj"
         bundle = str(launch.bundle)
-        return [
+        arguments = [
             *("/bin/sh", "-ec", f'{offer}; {join}; exec "$@"', "sh", str(self._runtime)),
+            *self._options(launch.bundle),
+            *(*words, "--detach", "--bundle", bundle, "--pid-file", f"{bundle}/pid", launch.id),
+        ]
+        return Command(arguments, before=lambda: self._hide_host(meminfo))
+
+    def _options(self, bundle: Path) -> list[str]:
+        return [
             *("--root", f"{bundle}/state", "--log", f"{bundle}/runsc.log"),
             *("--platform", self._platform, "--network", "sandbox", "--ignore-cgroups"),
             *("--overlay2", "none", "--file-access", "shared", "--net-disconnect-ok"),
-            *("run", "--detach", "--bundle", bundle, "--pid-file", f"{bundle}/pid", launch.id),
         ]
 
     def _hide_host(self, meminfo: Path) -> None:

@@ -1,13 +1,14 @@
 """Starting an OCI runtime: what `runsc`, `runc` and `crun` have in common.
 
-Only `run` is ever asked of a runtime. Each sandbox has a state folder of its own, so that ending one
-is ending its control group and removing that folder: no `delete`, which takes up to two seconds, and
-nothing to parse.
+A runtime is only asked to start sandboxes, and for what has to do with their memory. Each sandbox has a
+state folder of its own, so that ending one is ending its control group and removing that folder: no
+`delete`, which takes up to two seconds, and nothing to parse.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandlot.errors import DeadlineExceeded, Unavailable
+from sandlot.errors import DeadlineExceeded, NotEnoughSpace, Unavailable
 from sandlot.node.drivers.base import Launch, Started
 from sandlot.node.processes import identify, readable
 
@@ -63,9 +64,38 @@ async def run_detached(command: Command, launch: Launch) -> Started:
         os.close(reading)
     if said != READY or status != 0:
         raise Unavailable(f"the sandbox did not start; its runtime says: {_tail(log)}", status=status)
+    return _started(launch)
+
+
+async def restore_detached(command: Command, launch: Launch) -> Started:
+    """As ``run_detached``, but that a guest agent which goes on where it was has nothing to say."""
+    await run_to_end(command, launch.bundle / "runtime.log", launch.timeout_s)
+    return _started(launch)
+
+
+async def run_to_end(command: Command, log: Path, timeout_s: float) -> None:
+    """Raises NotEnoughSpace, Unavailable with the end of what it said into ``log``, DeadlineExceeded."""
+    process = await _spawn(command, subprocess.DEVNULL, log)
+    try:
+        async with asyncio.timeout(timeout_s):
+            status = await _exit_status(process)
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"the runtime did not end within {timeout_s:g} s; it says: {_tail(log)}"
+        ) from error
+    finally:
+        await _end(process)
+    if status != 0:
+        said = _tail(log)
+        full = os.strerror(errno.ENOSPC).lower() in said
+        raise (NotEnoughSpace if full else Unavailable)(f"the runtime failed: {said}", status=status)
+
+
+def _started(launch: Launch) -> Started:
     started = identify(int((launch.bundle / "pid").read_text()))
     if started is None:
-        raise Unavailable(f"the sandbox ended as soon as it had started; its runtime says: {_tail(log)}")
+        said = _tail(launch.bundle / "runtime.log")
+        raise Unavailable(f"the sandbox ended as soon as it had started; its runtime says: {said}")
     return started
 
 

@@ -1,0 +1,64 @@
+"""Files that must be on disk, whole, and be found so again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import xxhash
+
+_STRETCH = 1 << 20
+
+
+class Sum(msgspec.Struct, frozen=True):
+    """What a file is known by: XXH3 of 128 bits, in hex. It finds damage; it proves nothing to an enemy."""
+
+    size: int
+    xxh3: str
+
+
+def seal(folder: Path) -> dict[str, Sum]:
+    """The sums of its files, all of which are on disk when this returns. Raises OSError."""
+    found = {}
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            found[path.name] = _sum(file.fileno())
+            os.fsync(file.fileno())
+    sync_folder(folder)
+    sync_folder(folder.parent)
+    return found
+
+
+def verify(folder: Path, sums: dict[str, Sum]) -> str | None:
+    """What is wrong with the files; None where they are as they were."""
+    for name, expected in sums.items():
+        try:
+            with (folder / name).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != expected.size:
+                    return f"of {name} {size} bytes are left of {expected.size}"
+                if _sum(file.fileno()) != expected:
+                    return f"the content of {name} is not what was written"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+    return None
+
+
+def sync_folder(folder: Path) -> None:
+    """What is in it, by name, is on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sum(descriptor: int) -> Sum:
+    hash = xxhash.xxh3_128()
+    buffer = memoryview(bytearray(_STRETCH))
+    size = 0
+    while count := os.preadv(descriptor, [buffer], size):
+        hash.update(buffer[:count])
+        size += count
+    return Sum(size, hash.hexdigest())
