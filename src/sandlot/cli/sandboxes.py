@@ -117,8 +117,10 @@ def info(id: Id, json: Json = False) -> None:
         "ends": f"{moment(one.deadline)}, in {ahead(one.deadline)}" if one.deadline else "never",
         "ended": moment(one.ended_at),
     }
-    ended = one.ended_at is not None
-    fields.pop("ends" if ended else "ended")
+    if one.ended_at is not None or one.paused_at is not None:
+        fields.pop("ends")
+    if one.ended_at is None:
+        fields.pop("ended")
     print_fields(fields | _comings_and_goings(one))
 
 

@@ -31,13 +31,19 @@ def test_paused_ones_are_listed_so_and_go_on(sandlot: Sandlot, stub: Stub, sandb
     other = sandlot("create").stdout.strip()
     assert sandlot("pause", sandbox, other[:12]).stdout.split() == [sandbox, other]
     assert [line.split()[3:5] for line in sandlot("ls").stdout.splitlines()[1:]] == [["paused", "(disk)"]] * 2
-    assert "paused (disk)" in sandlot("info", sandbox[:12]).stdout
+    shown = sandlot("info", sandbox[:12]).stdout
+    assert "paused (disk)" in shown
+    assert "ends:" not in shown
+    again = sandlot("pause", other, sandbox, code=1)
+    assert (again.stdout, again.stderr) == ("", f"sandlot: sandbox {other} is paused\n")
     assert sandlot("exec", sandbox, "true", code=1).stderr == f"sandlot: sandbox {sandbox} is paused\n"
     assert sandlot("resume", sandbox, "--timeout", "10m").stdout.strip() == sandbox
     assert stub.bodies[-1] == {"timeout_s": 600}
     assert [one["state"] for one in json.loads(sandlot("resume", other, "--json").stdout)] == ["running"]
     assert stub.bodies[-1] == {}
     assert json.loads(sandlot("pause", other, "--files-only", "--json").stdout)[0]["depth"] == "files"
+    assert sandlot("pause", sandbox, other, code=1).stdout.split() == [sandbox]
+    assert "`sandlot timeout ID none`" in sandlot("resume", other, "--timeout", "none", code=2).stderr
 
 
 def test_snapshots_are_made_listed_used_and_removed(sandlot: Sandlot, stub: Stub, sandbox: str) -> None:

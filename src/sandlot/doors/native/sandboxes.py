@@ -95,20 +95,20 @@ async def kill_sandbox(request: Request, sandbox_id: SandboxId) -> KilledAnswer:
     return KilledAnswer(killed=await engine_of(request).kill(sandbox_id))
 
 
-@router.post("/{sandbox_id}/timeout", responses=failures(404, 410))
+@router.post("/{sandbox_id}/timeout", responses=failures(404, 409, 410))
 async def set_timeout(request: Request, sandbox_id: SandboxId, body: TimeoutBody) -> SandboxAnswer:
-    """Set the deadline anew, counted from now."""
+    """Set the deadline anew, counted from now. A paused sandbox has none: `resume` gives it one."""
     sandbox = await engine_of(request).set_timeout(sandbox_id, body.timeout_s)
     return SandboxAnswer.of(sandbox, door_of(request).ports)
 
 
-@router.get("/{sandbox_id}/metrics", responses=failures(404, 410, 502, 504))
+@router.get("/{sandbox_id}/metrics", responses=failures(404, 409, 410, 502, 504))
 async def get_metrics(request: Request, sandbox_id: SandboxId) -> MetricsAnswer:
-    """What the sandbox uses, and of what."""
+    """What the sandbox uses, and of what. It does not wake for this: a paused one is a 409."""
     return MetricsAnswer.of(await engine_of(request).metrics(sandbox_id))
 
 
-@router.get("/{sandbox_id}/metrics/history", responses=failures(404, 410))
+@router.get("/{sandbox_id}/metrics/history", responses=failures(404, 409, 410))
 async def get_history(
     request: Request,
     sandbox_id: SandboxId,
