@@ -17,7 +17,7 @@ from tests.integration.api.wire import until
 from .conftest import AsyncMake, Make
 from .environment import key_of
 
-COUNTS = "n=0; while sleep 0.02; do echo $((n += 1)) > count; done"
+COUNTS = "n=0; while sleep 0.02; do echo $((n += 1)) > new && mv new count; done"
 WAKES: Any = {"on_timeout": "pause", "auto_resume": True}
 
 
@@ -63,8 +63,9 @@ def test_it_goes_on_where_it_was(sandbox: Sandbox) -> None:
     again = Sandbox.connect(sandbox.sandbox_id, timeout=1800)
     assert (again.is_running(), state_of(again)) == (True, SandboxState.RUNNING)
     assert listed(SandboxState.RUNNING) == [sandbox.sandbox_id]
+    followed = again.commands.connect(asks.pid)
     again.commands.send_stdin(asks.pid, "it\n")
-    assert again.commands.connect(asks.pid).wait().stdout == "got it\n"
+    assert followed.wait().stdout == "got it\n"
     assert again.files.read("file") == "kept"
 
 
@@ -74,8 +75,8 @@ def test_nothing_happens_while_it_is_paused(sandbox: Sandbox) -> None:
     for _ in range(3):
         sandbox.pause()
         sandbox.connect()
-        before = int(sandbox.files.read("count") or 0)
-        until(lambda at=before: int(sandbox.files.read("count") or 0) > at, "it counts on")  # type: ignore[misc]
+        before = int(sandbox.files.read("count"))
+        until(lambda at=before: int(sandbox.files.read("count")) > at, "it counts on")  # type: ignore[misc]
     sandbox.commands.kill(counts.pid)
 
 
@@ -184,8 +185,9 @@ async def test_without_blocking(async_make: AsyncMake) -> None:
     assert (await sandbox.get_info()).state is SandboxState.PAUSED
     with pytest.raises(e2b.SandboxNotRunningException):
         await command.wait()
+    followed = await sandbox.commands.connect(command.pid)
     await sandbox.commands.send_stdin(command.pid, "it\n")
-    assert (await (await sandbox.commands.connect(command.pid)).wait()).stdout == "got it\n"
+    assert (await followed.wait()).stdout == "got it\n"
     await sandbox.pause(mode="filesystem")
     assert (await sandbox.connect()).sandbox_id == sandbox.sandbox_id
     assert await sandbox.is_running() is True

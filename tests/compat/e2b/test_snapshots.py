@@ -42,8 +42,9 @@ def snapshots(**options: str | int | None) -> list[str]:
 
 def answer_of(sandbox: Sandbox, pid: int) -> str:
     """What a program that asks makes of its line."""
+    followed = sandbox.commands.connect(pid)
     sandbox.commands.send_stdin(pid, "it\n")
-    return sandbox.commands.connect(pid).wait().stdout
+    return followed.wait().stdout
 
 
 @pytest.mark.e2b("Sandbox.create_snapshot", "Sandbox.delete_snapshot", "Sandbox.create(template=)")

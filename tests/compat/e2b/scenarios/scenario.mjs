@@ -75,8 +75,9 @@ async function commands(sandbox) {
   const sleeper = await sandbox.commands.run('echo begun; sleep 600', { background: true })
   await sleeper.disconnect()
   const followed = await sandbox.commands.connect(sleeper.pid)
-  const killed = [await sandbox.commands.kill(sleeper.pid), await sandbox.commands.kill(sleeper.pid)]
+  const killed = [await sandbox.commands.kill(sleeper.pid)]
   const endedBy = await named(() => followed.wait())
+  killed.push(await sandbox.commands.kill(sleeper.pid))
   return {
     done: [done.exitCode, done.stdout, done.stderr, said],
     asRoot,
@@ -174,6 +175,7 @@ async function pausing(sandbox) {
   const there = await sandbox.isRunning()
   const refused = await named(() => sandbox.commands.run('true'))
   const again = await Sandbox.connect(sandbox.sandboxId)
+  const followed = await again.commands.connect(asks.pid)
   await again.commands.sendStdin(asks.pid, 'it\n')
   return {
     paused,
@@ -181,7 +183,7 @@ async function pausing(sandbox) {
     state,
     running: [there, await again.isRunning()],
     refused,
-    goesOn: (await (await again.commands.connect(asks.pid)).wait()).stdout,
+    goesOn: (await followed.wait()).stdout,
   }
 }
 

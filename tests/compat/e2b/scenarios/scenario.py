@@ -73,11 +73,12 @@ def commands(sandbox: Sandbox) -> dict[str, Any]:
     sleeper = sandbox.commands.run("echo begun; sleep 600", background=True)
     sleeper.disconnect()
     followed = sandbox.commands.connect(sleeper.pid)
-    killed = [sandbox.commands.kill(sleeper.pid), sandbox.commands.kill(sleeper.pid)]
+    killed = [sandbox.commands.kill(sleeper.pid)]
     try:
         followed.wait()
     except CommandExitException as error:
         ended_by = error.exit_code != 0
+    killed.append(sandbox.commands.kill(sleeper.pid))
     return {
         "done": [done.exit_code, done.stdout, done.stderr, "".join(said)],
         "as root": as_root,
@@ -167,12 +168,13 @@ def pausing(sandbox: Sandbox) -> dict[str, Any]:
     except TimeoutException:
         refused = True
     again = Sandbox.connect(sandbox.sandbox_id)
+    followed = again.commands.connect(asks.pid)
     again.commands.send_stdin(asks.pid, "it\n")
     return {
         "state": str(getattr(state, "value", state)),
         "running": [there, again.is_running()],
         "refused": refused,
-        "goes on": again.commands.connect(asks.pid).wait().stdout,
+        "goes on": followed.wait().stdout,
     }
 
 
