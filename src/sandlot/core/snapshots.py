@@ -169,7 +169,8 @@ class Snapshots:
             return
         await self._expire()
         taken = (tenant.name, name)
-        if taken in self._being_named or await self._store.named(*taken, now=_now()) is not None:
+        row = await self._store.named(*taken, now=_now())
+        if row is not None or taken in self._being_named:
             raise Conflict(f"there is a snapshot {name!r} already; delete it, or take another name")
         self._being_named.add(taken)
         try:

@@ -13,6 +13,7 @@ from sandlot.errors import Conflict, NotFound
 from sandlot.store.database import Database
 from sandlot.store.tables import keys, sandboxes, snapshots, tenants
 
+_MIB = 1024 * 1024
 _COUNT = select(func.count()).where(tenants.c.name == bindparam("tenant"))
 
 DEFAULT_TENANT: Final = "default"
@@ -86,10 +87,15 @@ class TenantStore:
             .where(sandboxes.c.state.in_(list(living)))
             .group_by(sandboxes.c.tenant)
         )
+        mib = (snapshots.c.stored_bytes + _MIB - 1) // _MIB
+        of_snapshots = select(snapshots.c.tenant, func.sum(mib)).group_by(snapshots.c.tenant)
         of_keys = select(keys.c.tenant, func.count()).where(keys.c.revoked_at.is_(None))
 
         def work(connection: Connection) -> dict[str, TenantUse]:
             use = {name: TenantUse(*amounts) for name, *amounts in connection.execute(of_sandboxes)}
+            for name, disk_mib in connection.execute(of_snapshots):
+                known = use.get(name, TenantUse())
+                use[name] = replace(known, disk_mib=known.disk_mib + int(disk_mib))
             for name, count in connection.execute(of_keys.group_by(keys.c.tenant)):
                 use[name] = replace(use.get(name, TenantUse()), keys=count)
             return use
@@ -109,7 +115,7 @@ class TenantStore:
     async def remove(self, name: str, living: Iterable[str]) -> None:
         """With the history of its sandboxes, so that a later one of the same name inherits nothing.
 
-        Raises NotFound, and Conflict while it has keys, snapshots, or sandboxes in one of the states ``living``.
+        Raises NotFound, and Conflict while it has keys, snapshots, or sandboxes in a state of ``living``.
         """
         its_keys = select(func.count()).where(keys.c.tenant == name, keys.c.revoked_at.is_(None))
         its_sandboxes = select(func.count()).where(
