@@ -99,7 +99,7 @@ class Copies:
                 copy.own_bytes += self._make(path, part)
             except BaseException as error:
                 path.unlink(missing_ok=True)
-                if isinstance(error, _Damage | EOFError | FileNotFoundError):
+                if isinstance(error, _Damage | FileNotFoundError):
                     raise damaged(manifest.head.id, f"{error} ({name})") from error
                 raise
             copy.names.add(name)

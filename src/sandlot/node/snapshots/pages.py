@@ -41,7 +41,7 @@ def sums_of(content: memoryview) -> list[bytes]:
 def stretches(descriptor: int, size: int) -> Iterator[tuple[int, memoryview]]:
     """Number of the first page and content, at most 1 MiB at a time, of all that is not a hole.
 
-    The memory is used again for the next one. Raises OSError where the file is shorter than ``size``.
+    The memory is used again for the next one.
     """
     buffer = memoryview(bytearray(_STRETCH))
     for start, end in _data(descriptor, size):
@@ -52,12 +52,13 @@ def stretches(descriptor: int, size: int) -> Iterator[tuple[int, memoryview]]:
 
 
 def read(descriptor: int, into: memoryview, offset: int) -> None:
-    """All of it, or EOFError."""
+    """What lies behind the end of the file is zeros."""
     done = 0
     while done < len(into):
         count = os.preadv(descriptor, [into[done:]], offset + done)
         if count == 0:
-            raise EOFError(f"the file ends at byte {offset + done}")
+            into[done:] = bytes(len(into) - done)
+            return
         done += count
 
 

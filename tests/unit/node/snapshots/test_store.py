@@ -249,3 +249,13 @@ def test_a_former_one_deleted_meanwhile_is_shared_all_the_same(
     save(store, tmp_path / "work", "two", {"pages.img": MEMORY[PAGE:]}, like="one")
     assert contents(store, "two", "pages.img") == {"pages.img": MEMORY[PAGE:]}
     assert data_bytes(folder) == len(MEMORY) - PAGE
+
+
+def test_a_short_last_page_is_shared_with_one_that_is_filled_up(store: SnapshotStore, tmp_path: Path) -> None:
+    """Zeros follow it; the pack that it lies in ends with it."""
+    save(store, tmp_path / "work", "one", {"pages.img": MEMORY + b"tail"})
+    longer = MEMORY + b"tail" + bytes(PAGE - 4) + pages(900)
+    save(store, tmp_path / "work", "two", {"pages.img": longer}, like="one")
+    save(store, tmp_path / "work", "three", {"pages.img": MEMORY + b"tail\0"}, like="two")
+    assert contents(store, "two", "pages.img") == {"pages.img": longer}
+    assert contents(store, "three", "pages.img") == {"pages.img": MEMORY + b"tail\0"}
