@@ -75,6 +75,7 @@ class Engine:
         self._templates = templates
         self._ledger = Ledger(store)
         self._tasks = Tasks()
+        self._hooks = HookRunner(self._ledger, limits)
         memory = HotMemory(available_memory_mib)
         self._admission = Admission(
             limits,
@@ -88,6 +89,7 @@ class Engine:
             settings=pools,
             admission=self._admission,
             memory=memory,
+            hooks=self._hooks,
         )
         self._meter = Meter(node)
         self._roster = Roster(
@@ -100,7 +102,6 @@ class Engine:
             gone=self._forget,
         )
         self._turnstile = Turnstile(self._tasks)
-        self._hooks = HookRunner(self._ledger, limits)
         self._snapshots = Snapshots(
             store=snapshots,
             ledger=self._ledger,

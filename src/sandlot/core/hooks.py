@@ -62,6 +62,14 @@ class HookRunner:
             await self._boot(live)
             await self._first(live)
 
+    async def booted(self, live: LiveSandbox) -> None:
+        """For one that has just booted and is nobody's yet: its template's start command, and its readiness.
+
+        Raises as ``created`` does.
+        """
+        async with _alive(live):
+            await self._boot(live)
+
     async def made_from(self, live: LiveSandbox, *, memory: bool) -> None:
         """For a new one that begins as a snapshot: it comes back, and then is as new as ``created`` ones.
 
@@ -70,6 +78,7 @@ class HookRunner:
         async with _alive(live):
             if memory:
                 await recover(live)
+                live.interpreter.adopt_env(live.sandbox.env)
             else:
                 await self._boot(live)
             await self.resumed(live)

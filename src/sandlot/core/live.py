@@ -13,6 +13,7 @@ from sandlot.core.known import KnownCommand, KnownCommands
 from sandlot.core.lifecycle import State
 from sandlot.core.limits import check_env, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
+from sandlot.core.plainline import plain_words
 from sandlot.core.watchers import Watchers
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
 from sandlot.node import NodeSandbox
@@ -76,6 +77,11 @@ class LiveSandbox:
             yield
         finally:
             self._being_paused = False
+
+    def become(self, sandbox: Sandbox) -> None:
+        """It was nobody's and is this sandbox from now on, with variables of its own."""
+        self.sandbox = sandbox
+        self.interpreter.adopt_env(sandbox.env)
 
     def asked(self) -> None:
         """Somebody wants to talk to it."""
@@ -176,9 +182,11 @@ class LiveSandbox:
     async def _spawn(self, request: StartCommand, args: list[str]) -> Process:
         user = request.user or self.default_user
         _check(request, args)
+        env = self._env(request.env)
         spec = SpawnSpec(
             args=args,
-            env=self._env(request.env),
+            words=plain_words(args[2], env) if args[:-1] == ["/bin/bash", "-c"] else None,
+            env=env,
             cwd=self.path(request.cwd, user) if request.cwd else self._default_cwd(user),
             user=user,
             pty=PtySize(*request.terminal) if request.terminal else None,

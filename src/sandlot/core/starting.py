@@ -83,7 +83,7 @@ class Starter:
         """What ran and was nobody's is this sandbox from now on."""
         try:
             async with asyncio.timeout(self._limits.create_timeout_s):
-                live.sandbox = await self._ledger.take(sandbox, deadline_after(timeout_s))
+                live.become(await self._ledger.take(sandbox, deadline_after(timeout_s)))
         except BaseException as error:
             await live.close()
             await self._node.destroy(sandbox.id)

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from sandlot.core.drafting import drafted, spec_of
+from sandlot.core.hooks import HookRunner
 from sandlot.core.interpreter import KERNEL_TAG
 from sandlot.core.limits import Limits, settle
 from sandlot.core.live import LiveSandbox
@@ -27,13 +28,14 @@ _MIB: Final = 1024 * 1024
 class Maker:
     """A hot sandbox is what a request gets that names its template and nothing else."""
 
-    def __init__(self, node: Node, limits: Limits) -> None:
+    def __init__(self, node: Node, limits: Limits, hooks: HookRunner) -> None:
         self._node = node
         self._limits = limits
+        self._hooks = hooks
 
     async def make(self, template: Template) -> Hot:
-        """It runs, and its interpreter does where the template has one. Nothing of it is left where this
-        raises: as ``Node.create`` does, and DeadlineExceeded.
+        """It runs, with what its template starts, and its interpreter where it has one. Nothing of it is left
+        where this raises: as ``Node.create`` and ``HookRunner.booted`` do, and DeadlineExceeded.
         """
         request = CreateSandbox(template=template.name, timeout_s=None)
         sandbox = drafted(request, settle(request, self._limits), template, _NOBODY)
@@ -43,6 +45,7 @@ class Maker:
                 live = LiveSandbox(sandbox, await self._node.create(spec_of(sandbox, template)))
                 if "python" in sandbox.guest.kernels:
                     await live.interpreter.warm()
+                await self._hooks.booted(live)
                 await _prime(live)
         except TimeoutError as error:
             await self._node.destroy(sandbox.id)
@@ -88,12 +91,10 @@ def fits(request: CreateSandbox, template: Template, limits: Limits) -> bool:
     """Whether a hot sandbox can become what is asked for: everything else it is given when it is taken."""
     if request.snapshot is not None or request.hostname is not None or request.internet is False:
         return False
-    if request.hooks.on_create or request.hooks.ready or template.config.start or template.config.ready:
-        return False
     if request.hooks.on_create is not None or request.hooks.ready is not None:
         return False
-    if request.env and template.config.kernels:
-        return False
+    if request.env and template.config.start is not None:
+        return False  # what runs already would not have them
     return settle(request, limits) == settle(CreateSandbox(), limits)
 
 

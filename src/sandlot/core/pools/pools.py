@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from sandlot.core.admission import Admission
+from sandlot.core.hooks import HookRunner
 from sandlot.core.limits import Limits
 from sandlot.core.model import CreateSandbox
 from sandlot.core.pools.hot import Hot
@@ -52,13 +53,14 @@ class Pools:
         settings: PoolSettings,
         admission: Admission,
         memory: HotMemory,
+        hooks: HookRunner,
     ) -> None:
         self._templates = templates
         self._limits = limits
         self._settings = settings
         self._admission = admission
         self._memory = memory
-        self._maker = Maker(node, limits)
+        self._maker = Maker(node, limits, hooks)
         self._pools: dict[str, Pool] = {}
         self._tasks = Tasks()
         self._ending: set[asyncio.Task[None]] = set()
@@ -98,6 +100,7 @@ class Pools:
         if pool is None:
             pool = self._pools[template.name] = Pool(template.name, self._settings.of(template.name))
         self._is_now(pool, template)
+        self.stir()  # whatever is made takes of what hot ones hold
         if self._closed or pool.bounds.max == 0:
             return None
         if not fits(request, template, self._limits):
@@ -105,7 +108,6 @@ class Pools:
             return None
         self._arrived_at = now = asyncio.get_running_loop().time()
         pool.demand.arrive(now, pool.make_s)
-        self.stir()
         return pool
 
     def take(self, pool: Pool) -> Hot | None:

@@ -330,10 +330,16 @@ async def test_its_users_first_command_is_not_the_first_to_run(start: Start) -> 
     assert [spec.args[0] for spec in sandbox.guest.spawned] == ["/bin/bash"]
 
 
-async def test_a_template_with_kernels_starts_cold_where_variables_are_given(start: Start) -> None:
+async def test_what_a_template_starts_runs_in_it_already_and_variables_for_that_start_cold(
+    start: Start,
+) -> None:
     server = await start(ON_DEMAND)
-    server.templates.config = TemplateConfig(kernels={"bash": ["kernel"]})
-    await server.engine.create(CreateSandbox())
+    server.templates.config = TemplateConfig(start="serve", ready="probe")
+    first = await server.engine.create(CreateSandbox())
     await server.hot(1)
+    [sandbox] = [one for one in server.node.sandboxes.values() if one.id != first.id]
+    assert isinstance(sandbox, Answering)
+    assert [spec.args[-1] for spec in sandbox.guest.spawned] == ["serve", "probe", ":"]
     await server.engine.create(CreateSandbox(env={"A": "1"}))
     assert (server.pool.hot, server.pool.unfit) == (1, 1)
+    assert (await server.engine.create(CreateSandbox())).id == sandbox.id
