@@ -12,7 +12,9 @@ import pytest
 from e2b import AsyncSandbox, Sandbox, SandboxQuery, SandboxState
 
 from sandlot.server.local import LocalServer
+from tests.conftest import TEMPLATES_DIR
 from tests.integration.api.wire import until
+from tests.leftovers import Footprint
 
 from .conftest import AsyncMake, Make
 from .environment import key_of
@@ -37,6 +39,15 @@ def wakeful(server: LocalServer) -> Iterator[Sandbox]:
     sandbox.commands.run("until curl -s localhost:8000 >/dev/null; do sleep 0.05; done", timeout=60)
     yield sandbox
     sandbox.kill()
+
+
+@pytest.fixture(scope="module")
+def hasty(footprint: Footprint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The way to a server that puts what is paused on disk at once."""
+    local = LocalServer(tmp_path_factory.mktemp("hasty"), TEMPLATES_DIR, SANDLOT_PAUSE_TO_DISK_AFTER_S="0")
+    local.start()
+    yield {"api_url": local.url, "sandbox_url": local.url, "api_key": key_of(local)}
+    local.end()
 
 
 def state_of(sandbox: Sandbox) -> SandboxState:
@@ -167,6 +178,37 @@ def test_a_stranger_wakes_nobody(wakeful: Sandbox, server: LocalServer) -> None:
     assert httpx.get(f"{server.url}/health", headers=headers).status_code == 401
     assert state_of(wakeful) is SandboxState.PAUSED
     wakeful.connect()
+
+
+def test_it_comes_back_from_disk(hasty: dict[str, Any]) -> None:
+    with e2b_code_interpreter.Sandbox.create(timeout=600, lifecycle=WAKES, **hasty) as sandbox:
+        sandbox.run_code("kept = 6 * 7; file = open('open', 'w'); file.write('before, ')")
+        asks = sandbox.commands.run("read line; echo got $line", background=True, stdin=True)
+        for times in (1, 2):
+            pause_to_disk(sandbox, hasty, times)
+            sandbox.connect()
+        assert sandbox.run_code("kept").text == "42"
+        sandbox.run_code("file.write('after'); file.close()")
+        assert sandbox.files.read("open") == "before, after"
+        followed = sandbox.commands.connect(asks.pid)
+        pause_to_disk(sandbox, hasty, 3)
+        with pytest.raises(e2b.SandboxNotRunningException):
+            followed.wait()
+        followed = sandbox.commands.connect(asks.pid)  # which wakes it
+        sandbox.commands.send_stdin(asks.pid, "it\n")
+        assert followed.wait().stdout == "got it\n"
+
+
+def pause_to_disk(sandbox: Sandbox, way: dict[str, Any], times: int) -> None:
+    """For as many times now."""
+    path = f"{way['api_url']}/sandboxes/{sandbox.sandbox_id}/logs"
+
+    def deepened() -> int:
+        entries = httpx.get(path, headers={"X-API-Key": way["api_key"]}).json()["logEntries"]
+        return [entry["fields"]["kind"] for entry in entries].count("deepened")
+
+    sandbox.pause()
+    until(lambda: deepened() == times, "it is on disk")
 
 
 def test_variables_are_kept(code: e2b_code_interpreter.Sandbox) -> None:
