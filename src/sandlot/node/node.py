@@ -8,7 +8,8 @@ import dataclasses
 import os
 import re
 import secrets
-from collections.abc import Coroutine, Iterable, Sequence
+import shutil
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from sandlot.errors import (
 from sandlot.network import NetworkPolicy, NetworkPool
 from sandlot.node import hugetext
 from sandlot.node.cgroups import Cgroup, CgroupLayout, CgroupTree
+from sandlot.node.copying import Copying
 from sandlot.node.disks import DiskPool
 from sandlot.node.drivers.base import Driver, Started
 from sandlot.node.failures import plainly
 from sandlot.node.fairness import Fairness
+from sandlot.node.forking import Forking
 from sandlot.node.host import agent_binary, driver_for, probe_host
+from sandlot.node.keeping import Keeping
 from sandlot.node.making import Beginning, Maker
 from sandlot.node.model import (
     Finding,
@@ -47,6 +51,7 @@ from sandlot.node.records import Record, Records
 from sandlot.node.rootfs import Naming
 from sandlot.node.sandbox import NodeSandbox, Parts, connect
 from sandlot.node.saving import Saver
+from sandlot.node.snapshots import SnapshotStore
 from sandlot.node.snapshots.saving import Space
 from sandlot.node.suspending import Suspending
 from sandlot.node.turns import Turns
@@ -96,9 +101,16 @@ class Node:
             settings, self._run, self._records, self._cgroups, self._network, self._disks, self._driver
         )
         self._sandboxes = self._maker.sandboxes
-        self._saver = Saver(self._maker, Space(self._folder, settings.host_reserve_bytes))
+        space = Space(self._folder, settings.host_reserve_bytes)
+        self._saver = Saver(self._maker, space)
         self._suspending = Suspending(self._maker, self._saver)
         self._turns = Turns()
+        captures = self._folder / "captures"
+        copying = Copying(self._maker, self._saver, self._suspending, space)
+        store = SnapshotStore(self._folder / "snapshots", reserve_bytes=settings.host_reserve_bytes)
+        self._forking = Forking(captures, copying, self._turns, self._enter_new)
+        self._keeping = Keeping(captures, store, self._maker, copying, self._enter_new)
+        self._captures = captures
         self._making: set[str] = set()
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._cleaning: dict[str, asyncio.Task[None]] = {}
@@ -119,6 +131,7 @@ class Node:
         report = await self.report()
         self._drivers = await asyncio.to_thread(self._choose_drivers, report)
         self._maker.runtimes = {status.tier: status.version for status in report.tiers}
+        await asyncio.to_thread(shutil.rmtree, self._captures, ignore_errors=True)
         await self._network.start()
         await self._disks.start()
         for work, name in (
@@ -171,6 +184,9 @@ class Node:
         Raises TierUnavailable, InvalidArgument, Conflict, LimitExceeded, NotEnoughSpace, Unavailable,
         DeadlineExceeded.
         """
+        return await self._enter_new(spec, lambda: self._create(spec))
+
+    async def _enter_new(self, spec: SandboxSpec, make: Callable[[], Awaitable[NodeSandbox]]) -> NodeSandbox:
         self._driver(spec.tier)
         if not _ID.fullmatch(spec.id):
             raise InvalidArgument(f"a sandbox id is lower-case letters, digits and dashes, not {spec.id!r}")
@@ -178,7 +194,7 @@ class Node:
             raise Conflict(f"there is a sandbox {spec.id} already")
         self._making.add(spec.id)
         try:
-            return await self._create(spec)
+            return await make()
         except BaseException as error:
             await asyncio.shield(self._destroy(spec.id, "it could not be started"))
             if (plain := plainly(error)) is not None:
@@ -275,22 +291,25 @@ class Node:
         """Keep it as it is now, running, frozen or suspended; afterwards it is as before. Whole and on disk
         when this returns; where it raises nothing is left of it.
 
-        Raises NotFound, Conflict (its tier cannot keep memory; the id is taken), NotEnoughSpace, Unavailable.
+        Raises NotFound, Conflict (its tier cannot keep memory; the id is taken), NotEnoughSpace, Unavailable,
+        DeadlineExceeded.
         """
-        raise NotImplementedError
+        async with self._turns.of(id):
+            return await self._keeping.snapshot(id, snapshot_id, memory=memory)
 
     async def restore(self, spec: SandboxSpec, snapshot_id: str, *, memory: bool) -> NodeSandbox:
         """As ``create``, from a snapshot; without ``memory`` from its files alone. ``spec.rootfs`` is of no
         account. Raises as ``create`` and ``resume`` do.
         """
-        raise NotImplementedError
+        return await self._keeping.restore(spec, snapshot_id, memory=memory)
 
     async def fork(self, id: str, specs: Sequence[SandboxSpec]) -> list[NodeSandbox | SandlotError]:
-        """One sandbox for each spec, as this one is now; it goes on. In the order of ``specs``.
+        """One sandbox for each spec, as this one is now, or why there is none; it goes on. In the order of
+        ``specs``.
 
-        Raises NotFound, Conflict, NotEnoughSpace, Unavailable where none could be made.
+        Raises NotFound, Conflict, NotEnoughSpace, Unavailable, DeadlineExceeded where it cannot be copied.
         """
-        raise NotImplementedError
+        return await self._forking.fork(id, specs, self.destroy)
 
     async def roll_back(self, id: str, spec: SandboxSpec, snapshot_id: str) -> NodeSandbox:
         """The same sandbox as it was in that snapshot. Where it raises it is as it was; as ``restore``."""
@@ -298,15 +317,17 @@ class Node:
 
     async def delete_snapshot(self, snapshot_id: str) -> None:
         """Idempotent. What others share with it stays."""
-        raise NotImplementedError
+        await self._keeping.delete(snapshot_id)
 
     async def sweep_snapshots(self, keep: set[str]) -> list[Leftover]:
         """Remove every snapshot that is not in ``keep``, and what half-made ones left."""
-        return []
+        return await self._keeping.sweep(keep)
 
     def layers(self) -> set[Path]:
         """Layers of templates that suspended sandboxes and snapshots stand on. Blocks."""
-        raise NotImplementedError
+        records = [self._records.read(id) for id in self._records.ids()]
+        kept = [record.layers for record in records if record is not None and record.suspended is not None]
+        return self._keeping.layers().union(*(map(Path, layers) for layers in kept))
 
     async def sweep(self, keep: set[str]) -> list[Leftover]:
         """Remove what belongs to no sandbox in ``keep`` and to none of this run. Call it once adoption is

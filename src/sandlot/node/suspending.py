@@ -88,7 +88,7 @@ class Suspending:
             self._saver.check_runtime(record.tier, record.runtime, f"sandbox {id}")
         if record.main is not None or record.network is not None or kept.waking:
             record = await self._maker.take_down(record)
-        await self._verify(record)
+        await self.verify(record)
         limits = self._maker.driver(spec.tier).limits(spec)
         waking = Suspended(kept.memory, waking=True)
         try:
@@ -124,7 +124,8 @@ class Suspending:
             record = await self._clear_away(changed(record, suspended=kept))
             self._maker.records.write(changed(record, suspended=kept), durable=True)
 
-    async def _verify(self, record: Record) -> None:
+    async def verify(self, record: Record) -> None:
+        """Raises Conflict where its memory is damaged."""
         if record.suspended is None or record.suspended.memory is None:
             return
         wrong = await to_end(asyncio.to_thread(sums.verify, self.image(record.id), record.suspended.memory))

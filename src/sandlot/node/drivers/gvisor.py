@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from pathlib import Path
 
+from sandlot.errors import Conflict, Unavailable
 from sandlot.node import syscalls
 from sandlot.node.cgroups import Cgroup, Limits
 from sandlot.node.drivers import attributes
@@ -17,6 +19,7 @@ _MIB = 1 << 20
 _SCORE = 500
 _STUB_SCORE = "1000"
 _ANSWER_S = 15.0
+_DELETED = re.compile(r'gofer\.dentry\("([^"]*)"\)\.beforeSave: deleted')
 _CHECKPOINT = ("--compression", "none", "--leave-running")
 
 
@@ -56,7 +59,15 @@ class GvisorDriver:
         await self._ask(id, bundle, _ANSWER_S, "resume")
 
     async def checkpoint(self, id: str, bundle: Path, into: Path, timeout_s: float) -> None:
-        await self._ask(id, bundle, timeout_s, "checkpoint", *_CHECKPOINT, "--image-path", str(into))
+        try:
+            await self._ask(id, bundle, timeout_s, "checkpoint", *_CHECKPOINT, "--image-path", str(into))
+        except Unavailable as error:
+            if (file := _DELETED.search((bundle / "checkpoint.log").read_text(errors="replace"))) is None:
+                raise
+            raise Conflict(
+                f"memory cannot be kept: a process holds the file /{file[1]} open, which was deleted or"
+                " replaced; end the process, or ask without memory"
+            ) from error
 
     async def restore(self, launch: Launch, image: Path) -> Started:
         command = self._command(launch, "restore", "--image-path", str(image))
