@@ -14,14 +14,14 @@ from sandlot.core.drafting import amounts_of, drafted_child, spec_of
 from sandlot.core.hooks import HookRunner
 from sandlot.core.ledger import Ledger
 from sandlot.core.lifecycle import EventKind, State
-from sandlot.core.limits import Limits, check_range, check_timeout
+from sandlot.core.limits import Limits, check_timeout
 from sandlot.core.model import Fork, Sandbox
 from sandlot.core.refusal import why_not
 from sandlot.core.roster import Roster
 from sandlot.core.starting import Plan
 from sandlot.core.tasks import Tasks
 from sandlot.core.turnstile import Turnstile
-from sandlot.errors import Conflict, LimitExceeded, SandboxGone, SandlotError, Unavailable
+from sandlot.errors import Conflict, InvalidArgument, LimitExceeded, SandboxGone, SandlotError, Unavailable
 from sandlot.node import Node, NodeSandbox
 from sandlot.store import Tenant
 
@@ -65,7 +65,10 @@ class Forks:
         Raises NotFound, SandboxGone, SandboxPaused, InvalidArgument, Conflict, LimitExceeded, NotEnoughSpace,
         Unavailable. A caller that goes away before it learns the ids leaves no children.
         """
-        check_range("count", count, 1, self._limits.max_forks)
+        if not 1 <= count <= self._limits.max_forks:
+            raise InvalidArgument(
+                f"count must be from 1 to {self._limits.max_forks} (max_forks), not {count}"
+            )
         if timeout_s is not None:
             check_timeout(timeout_s, self._limits)
         parent = await self._running(id)

@@ -60,8 +60,8 @@ class Rollback:
         snapshot = await self._snapshots.get(tenant, name)
         if snapshot.sandbox_id != id:
             raise Conflict(
-                f"snapshot {name} is one of sandbox {snapshot.sandbox_id}; {id} can only go back to its own, but"
-                " a new sandbox can be made from it"
+                f"snapshot {name} is one of sandbox {snapshot.sandbox_id}, and {id} goes back to its own"
+                " alone; a new sandbox can be made from it"
             )
         return await self._turnstile.run(id, "roll back", lambda: self._roll_back(id, tenant, snapshot))
 
@@ -99,6 +99,20 @@ class Rollback:
             if old is not None and id not in self._roster:
                 await old.close()
         live = LiveSandbox(back, node_sandbox)
+        try:
+            live.sandbox = await self._come_back(live, snapshot)
+        except BaseException as error:
+            await live.close()
+            if isinstance(error, SandlotError) and not isinstance(error, SandboxGone):
+                await self._lost(before, error)
+            raise
+        self._pausing.forget(id)
+        self._roster.take(live, adopted=True)
+        self._roster.arm(id, live.sandbox.timeout_s)
+        return live.sandbox
+
+    async def _come_back(self, live: LiveSandbox, snapshot: Snapshot) -> Sandbox:
+        back = live.sandbox
         await (self._hooks.restored(live) if snapshot.memory else self._hooks.rebooted(live))
         resumed = await self._ledger.resumed(
             back,
@@ -108,11 +122,7 @@ class Rollback:
             snapshot_id=snapshot.id,
         )
         if resumed is None:
-            raise _ended(id)
-        live.sandbox = resumed
-        self._pausing.forget(id)
-        self._roster.take(live, adopted=True)
-        self._roster.arm(id, resumed.timeout_s)
+            raise _ended(back.id)
         return resumed
 
     async def _stay(self, before: Sandbox, old: LiveSandbox | None, error: SandlotError) -> None:
