@@ -111,7 +111,14 @@ def test_a_restart_forgets_nothing_of_what_is_used(server: LocalServer, tenants:
     client = tenants("acme", "--max-sandboxes", "2")
     kept = client.make(cpus=0.3)
     before = client.tenant()
-    assert before["use"] == {"sandboxes": 1, "queued": 0, "cpus": 0.3, "memory_mib": 128, "disk_mib": 128}
+    assert before["use"] == {
+        "sandboxes": 1,
+        "paused": 0,
+        "queued": 0,
+        "cpus": 0.3,
+        "memory_mib": 128,
+        "disk_mib": 128,
+    }
     server.crash()
     server.start()
     assert client.tenant() == before
@@ -189,7 +196,8 @@ def test_a_server_that_stops_sends_those_who_wait_home(
     found = crowd.get(SANDBOXES).json()["sandboxes"]
     assert sorted(each["id"] for each in found) == sorted(living)
     assert crowd.tenant()["use"] == {
-        "sandboxes": ROOM, "queued": 0, "cpus": 1.5, "memory_mib": 128 * ROOM, "disk_mib": 128 * ROOM,
+        "sandboxes": ROOM, "paused": 0, "queued": 0, "cpus": 1.5, "memory_mib": 128 * ROOM,
+        "disk_mib": 128 * ROOM,
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from tests.integration.api.wire import SANDBOXES, lines, refused, until
 from .conftest import Client, Operator, Tenants, tenants_of
 
 SECRET = "the-words-nobody-else-may-read"
-ALL_STATES = "creating,running,killing,killed,failed"
+ALL_STATES = "creating,running,pausing,paused,resuming,killing,killed,failed"
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ def resolved(node: Any, schema: dict[str, Any]) -> Any:
 _VALUES = {
     "path": "secret.txt", "source": "secret.txt", "target": "taken.txt", "command": "cat secret.txt",
     "code": "print(kept)", "signal": "KILL", "timeout_s": 1, "rows": 24, "cols": 80, "language": "python",
+    "snapshot": "kept",
 }  # fmt: skip
 
 

@@ -558,6 +558,9 @@ class TenantUseAnswer(Answer):
     """What the tenant's sandboxes have that did not end, by their limits."""
 
     sandboxes: int
+    paused: int = Field(
+        description="Not among them: what is paused has its disk, and while it is frozen its memory."
+    )
     queued: int = Field(description="Creations that wait for room; what they ask for is in the sums.")
     cpus: float
     memory_mib: int
