@@ -48,6 +48,10 @@ class World:
         self.running.clear()
         self.frozen.clear()
 
+    def lose(self, id: str) -> None:
+        for place in (self.running, self.frozen, self.suspended):
+            place.discard(id)
+
     @property
     def kept(self) -> set[str]:
         """Every sandbox of which there is anything."""
@@ -198,8 +202,7 @@ class FakeNode:
         place.add(id)
 
     def _forget(self, id: str) -> None:
-        for place in (self.world.running, self.world.frozen, self.world.suspended):
-            place.discard(id)
+        self.world.lose(id)
 
     def usage(self, ids: Iterable[str]) -> dict[str, Usage]:
         return {id: self.used[id] for id in ids if id in self.sandboxes and id in self.used}
