@@ -27,7 +27,7 @@ from sandlot.node.records import Record
 from sandlot.node.rootfs import Naming
 from sandlot.node.sandbox import NodeSandbox
 from sandlot.node.saving import Saver, check_tier
-from sandlot.node.snapshots.saving import Space
+from sandlot.node.snapshots import Space
 from sandlot.node.suspending import Suspending
 
 DISK = "disk.img"

@@ -17,7 +17,7 @@ from sandlot.node.making import Maker, to_end
 from sandlot.node.model import Tier
 from sandlot.node.records import Record
 from sandlot.node.sandbox import NodeSandbox
-from sandlot.node.snapshots.saving import Space
+from sandlot.node.snapshots import Space
 
 log = structlog.get_logger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandlot.node.snapshots.space import Space
 from sandlot.node.snapshots.store import Materialised, SnapshotStore
 
-__all__ = ["Materialised", "SnapshotStore"]
+__all__ = ["Materialised", "SnapshotStore", "Space"]

@@ -24,7 +24,7 @@ from sandlot.node.snapshots.pages import (
     sums_of,
     write,
 )
-from sandlot.node.snapshots.saving import Space
+from sandlot.node.snapshots.space import Space
 
 _BATCH = 256
 """Pages that are read from wherever they lie and written at once."""

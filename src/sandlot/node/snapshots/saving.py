@@ -4,41 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 
-from sandlot.errors import NotEnoughSpace
 from sandlot.node.snapshots.known import KnownPages, Place
 from sandlot.node.snapshots.manifest import Part, Run
 from sandlot.node.snapshots.packs import Packs
 from sandlot.node.snapshots.pages import PAGE, ZEROS, stretches, sums_of, write
-
-
-class Space:
-    """What the host's file system has to give, less what is kept."""
-
-    def __init__(self, folder: Path, reserve_bytes: int) -> None:
-        self._folder = folder
-        self._reserve_bytes = reserve_bytes
-        self._make_room: Callable[[], None] | None = None
-
-    def made_by(self, make_room: Callable[[], None]) -> None:
-        """Who removes what can be made again, when space is short."""
-        self._make_room = make_room
-
-    def check(self, more_bytes: int = 0) -> None:
-        if self._free() < more_bytes and self._make_room is not None:
-            self._make_room()
-        if (free := self._free()) < more_bytes:
-            raise NotEnoughSpace(
-                f"a snapshot needs {more_bytes >> 20} MiB more, and the host has {max(0, free) >> 20} MiB to"
-                f" give: the file system of {self._folder}, less {self._reserve_bytes >> 20} MiB kept."
-                " Delete snapshots, or free space on the host"
-            )
-
-    def _free(self) -> int:
-        usage = os.statvfs(self._folder)
-        return usage.f_bavail * usage.f_frsize - self._reserve_bytes
+from sandlot.node.snapshots.space import Space
 
 
 class _Map:
@@ -66,7 +38,13 @@ class _Map:
 
 
 def take(source: Path, packs: Packs, name: str, space: Space) -> Part | None:
-    """The file itself becomes the pack ``name``, by a second link. None where it lies on another disk."""
+    """The file itself becomes the pack ``name``, by a second link.
+
+    None where it lies on another disk, or has another name already: whoever uses that one needs all of it,
+    and a pack may get holes.
+    """
+    if source.stat().st_nlink > 1:
+        return None
     try:
         os.link(source, packs.path(name))
     except OSError as error:

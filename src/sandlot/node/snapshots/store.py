@@ -29,7 +29,8 @@ from sandlot.node.snapshots.copies import Copies, Materialised
 from sandlot.node.snapshots.manifest import Head, Manifest, Part
 from sandlot.node.snapshots.packs import Packs
 from sandlot.node.snapshots.ranges import Range, without
-from sandlot.node.snapshots.saving import Space, compare, take
+from sandlot.node.snapshots.saving import compare, take
+from sandlot.node.snapshots.space import Space
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +50,9 @@ class SnapshotStore:
         self._gone = folder / "gone"
         self._copies_folder = folder / "copies"
         self._packs = Packs(folder / "packs")
-        self._space = Space(folder, reserve_bytes)
-        self._copies = Copies(self._copies_folder, self._packs, self._space, limit_bytes=copies_bytes)
+        self.space = Space(folder.parent, reserve_bytes)
+        """Of the same disk: where it is short, copies that nobody uses go first."""
+        self._copies = Copies(self._copies_folder, self._packs, self.space, limit_bytes=copies_bytes)
         self._lock = threading.RLock()
         self._opened = False
         self._heads: dict[str, Head] = {}
@@ -135,9 +137,9 @@ class SnapshotStore:
 
     def _save_file(self, source: Path, former: Part | None, packs: list[str]) -> Part:
         name = self._new_pack(packs)
-        if former is None and (part := take(source, self._packs, name, self._space)) is not None:
+        if former is None and (part := take(source, self._packs, name, self.space)) is not None:
             return part
-        part = compare(source, self._packs, name, self._space, former)
+        part = compare(source, self._packs, name, self.space, former)
         if name not in part.packs:
             self._packs.remove(name)
             packs.remove(name)

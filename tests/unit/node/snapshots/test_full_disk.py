@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandlot.errors import NotEnoughSpace
-from sandlot.node.snapshots import SnapshotStore
+from sandlot.node.snapshots import SnapshotStore, Space
 from tests.unit.node.snapshots.conftest import PAGE, contents, data_bytes, leftovers, pages, save, sparse
 
 MEMORY = pages(*range(1, 101))
@@ -43,8 +43,6 @@ def test_nothing_is_left_of_what_did_not_fit(small: Path, tmp_path: Path) -> Non
 def test_what_the_disk_itself_refuses_is_told_in_the_same_way(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sandlot.node.snapshots.saving import Space
-
     monkeypatch.setattr(Space, "check", lambda *_: None)  # somebody else takes the space in between
     store = SnapshotStore(small / "store", reserve_bytes=0)
     save(store, small / "work", "one", {"pages.img": MEMORY})

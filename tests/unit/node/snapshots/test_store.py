@@ -259,3 +259,13 @@ def test_a_short_last_page_is_shared_with_one_that_is_filled_up(store: SnapshotS
     save(store, tmp_path / "work", "three", {"pages.img": MEMORY + b"tail\0"}, like="two")
     assert contents(store, "two", "pages.img") == {"pages.img": longer}
     assert contents(store, "three", "pages.img") == {"pages.img": MEMORY + b"tail\0"}
+
+
+def test_a_file_that_somebody_else_has_a_link_to_stays_his(store: SnapshotStore, tmp_path: Path) -> None:
+    """As the memory of a sandbox that is kept on disk: it must not get holes when a snapshot goes."""
+    his = sparse(tmp_path / "his", MEMORY)
+    (tmp_path / "linked").hardlink_to(his)
+    store.save("one", {"pages.img": tmp_path / "linked"}, {})
+    save(store, tmp_path / "work", "two", {"pages.img": MEMORY[PAGE:]}, like="one")
+    store.delete("one")
+    assert his.read_bytes() == MEMORY
