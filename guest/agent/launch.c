@@ -30,7 +30,11 @@ struct child {
     volatile enum stage stage;
     volatile int number;
     volatile bool seen; /* a file of that name was there, though it could not be run */
+    char **shell_environment; /* what a shell leaves to what it execs; NULL where nothing is tried before it */
+    char program[PATH_MAX], directory[PATH_MAX];
 };
+
+static const char last_argument[] = "_=", working_directory[] = "PWD=", shell_level[] = "SHLVL=0";
 
 static const char *file_of(const struct launch *launch) {
     return launch->file ? launch->file : launch->arguments[0];
@@ -156,6 +160,40 @@ static void execute_in_path(struct child *child) {
     errno = denied ? denied : ENOENT;
 }
 
+static bool is_program(const char *file) {
+    struct stat status;
+    return stat(file, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 0111);
+}
+
+/* What the shell would find, where it would find it for sure. Written after "_=". */
+static const char *find_program(struct child *child) {
+    const char *name = child->launch->words[0];
+    char *file = child->program + strlen(last_argument);
+    size_t room = sizeof child->program - strlen(last_argument);
+    strcpy(child->program, last_argument);
+    if (strchr(name, '/')) return (size_t)snprintf(file, room, "%s", name) < room && is_program(file) ? file : NULL;
+    for (const char *at = child->path; *at == '/';) {
+        size_t length = strcspn(at, ":");
+        const char *slash = at[length - 1] == '/' ? "" : "/";
+        if ((size_t)snprintf(file, room, "%.*s%s%s", (int)length, at, slash, name) >= room) return NULL;
+        if (is_program(file)) return file;
+        at += length;
+        if (*at == ':') at++;
+    }
+    return NULL;
+}
+
+/* Returns where anything is not as plain as it seemed: then the shell does it, and says what it has to say. */
+static void execute_words(struct child *child) {
+    const struct launch *launch = child->launch;
+    const char *program;
+    if (!child->shell_environment || access(launch->arguments[0], X_OK) < 0 || !(program = find_program(child))) return;
+    strcpy(child->directory, working_directory);
+    size_t offset = strlen(working_directory);
+    if (getcwd(child->directory + offset, sizeof child->directory - offset))
+        execve(program, launch->words, child->shell_environment);
+}
+
 static int run_child(void *argument) {
     struct child *child = argument;
     const struct launch *launch = child->launch;
@@ -171,6 +209,7 @@ static int run_child(void *argument) {
     child->stage = STAGE_DIRECTORY;
     if (!enter_directory(launch)) goto failed;
     child->stage = STAGE_COMMAND;
+    execute_words(child);
     execute_in_path(child);
 failed:
     child->number = errno;
@@ -210,16 +249,32 @@ static void explain(const struct child *child, struct launch_failure *failure) {
     }
 }
 
+static char **environment_of_shell(struct child *child) {
+    char **given = child->launch->environment;
+    size_t count = 0;
+    while (given[count]) count++;
+    char **all = malloc((count + 4) * sizeof *all);
+    if (!all) return NULL;
+    memcpy(all, given, count * sizeof *all);
+    all[count++] = child->directory;
+    all[count++] = (char *)shell_level;
+    all[count++] = child->program;
+    all[count] = NULL;
+    return all;
+}
+
 pid_t launch(const struct launch *launch, struct launch_failure *failure) {
     static _Alignas(16) char stack[96 * 1024];
     const char *path = environment_get(launch->environment, "PATH");
     struct child child = {.launch = launch, .path = path ? path : default_path};
+    if (launch->words && launch->words[0]) child.shell_environment = environment_of_shell(&child);
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before); /* no handler may run in the child on our memory */
     pid_t pid = clone(run_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
     int number = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
+    free(child.shell_environment);
     if (pid < 0) {
         failure->number = number;
         failure->code = error_of(number);

@@ -618,7 +618,7 @@ void process_list(struct request *request) {
 /* ---- spawn ---- */
 
 struct spawn {
-    char **arguments, **environment;
+    char **arguments, **environment, **words;
     char *directory, *user, *tag;
     uint8_t flags;
     uint16_t rows, columns;
@@ -726,6 +726,7 @@ static pid_t start(struct spawn *spawn, const struct user *user, struct plumbing
     char **environment = environment_complete(spawn->environment, user, terminal);
     struct launch start = {
         .arguments = spawn->arguments,
+        .words = spawn->words,
         .environment = environment,
         .directory = *spawn->directory ? spawn->directory : NULL,
         .directory_fd = -1,
@@ -791,6 +792,7 @@ void process_spawn(struct request *request) {
     spawn.columns = get_u16(cursor);
     spawn.timeout_ms = get_u64(cursor);
     spawn.keep = get_u32(cursor);
+    if (!cursor->bad && cursor->left) spawn.words = get_list(cursor);
     if (cursor->bad || !spawn.arguments || !spawn.environment || !spawn.arguments[0] || strlen(spawn.tag) > TAG_MAX)
         request_fail(request, ERROR_INVALID, EINVAL,
                      "a command is 1 to %d strings without NUL bytes, its environment as many", ARGUMENTS_MAX);
@@ -798,4 +800,5 @@ void process_spawn(struct request *request) {
         spawn_parsed(request, &spawn);
     free(spawn.arguments);
     free(spawn.environment);
+    free(spawn.words);
 }

@@ -26,6 +26,7 @@ def _path(path: str, user: str = "") -> Writer:
 def connections() -> Iterator[bytes]:
     spawn = encode_spawn(SpawnSpec(["a", "b"], {"A": "b"}, "/", "root", stdin=True, timeout=1, tag="t"))
     terminal = encode_spawn(SpawnSpec(["sh"], pty=PtySize(3, 4), user="1000:1000", keep_output=9))
+    words = encode_spawn(SpawnSpec(["/bin/bash", "-c", "a b"], words=["a", "b"]))
     window = Writer().u32(1 << 20).done()
     yield pieces(encode(FrameType.PING, 0, b"x"), encode(FrameType.PING, 0))
     yield pieces(
@@ -97,6 +98,7 @@ def connections() -> Iterator[bytes]:
         encode(FrameType.READ_TREE, 2, _path("/t").done())
         + encode(FrameType.STAT, 3, _path("/t/f").u8(1).done()),
     )
+    yield pieces(encode(FrameType.SPAWN, 1, words), encode(FrameType.CANCEL, 1))
     renew = Writer().text("t", "").u64(2).text("other", "").blob(b"entropy").done()
     yield pieces(encode(FrameType.RENEW, 1, renew), encode(FrameType.STATS, 2))
     hello = Writer().u16(1).u16(1).text("s", "").done()

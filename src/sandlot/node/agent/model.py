@@ -25,7 +25,9 @@ class SpawnSpec:
     user's home, or "/" where there is none. What ``env`` lacks of HOME, USER, LOGNAME, SHELL, PATH (and TERM
     on a terminal) is added. ``stdin`` False is /dev/null. After ``timeout`` seconds the whole group and
     session get TERM, and KILL two seconds later. ``tag`` is the caller's, at most 256 bytes. ``keep_output``
-    bytes per stream (4 KiB to 8 MiB) stay readable for whoever attaches later.
+    bytes per stream (4 KiB to 8 MiB) stay readable for whoever attaches later. ``words`` are what the shell
+    that ``args`` name would exec, and do nothing else: the agent tries that first, which saves the shell's
+    start, and leaves to the shell whatever is in the way.
     """
 
     args: list[str]
@@ -37,6 +39,7 @@ class SpawnSpec:
     timeout: float | None = None
     tag: str = ""
     keep_output: int = 1024 * 1024
+    words: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

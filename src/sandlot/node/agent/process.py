@@ -117,16 +117,24 @@ def read_info(reader: Reader) -> ProcessInfo:
 
 
 def encode_spawn(spec: SpawnSpec) -> bytes:
-    writer = Writer().u32(len(spec.args))
-    for argument in spec.args:
-        writer.text(argument, "an argument")
+    writer = Writer()
+    _write_arguments(writer, spec.args)
     writer.u32(len(spec.env))
     for name, value in spec.env.items():
         writer.text(f"{name}={value}", f"the environment variable {name!r}")
     writer.text(spec.cwd or "", "the working directory").text(spec.user, "the user").text(spec.tag, "the tag")
     writer.u8((_FLAG_TERMINAL if spec.pty else 0) | (_FLAG_STDIN if spec.stdin else 0))
     writer.u16(spec.pty.rows if spec.pty else 0).u16(spec.pty.cols if spec.pty else 0)
-    return writer.u64(_milliseconds(spec.timeout)).u32(min(spec.keep_output, 0xFFFFFFFF)).done()
+    writer.u64(_milliseconds(spec.timeout)).u32(min(spec.keep_output, 0xFFFFFFFF))
+    if spec.words:
+        _write_arguments(writer, spec.words)
+    return writer.done()
+
+
+def _write_arguments(writer: Writer, arguments: list[str]) -> None:
+    writer.u32(len(arguments))
+    for argument in arguments:
+        writer.text(argument, "an argument")
 
 
 def _milliseconds(timeout: float | None) -> int:
