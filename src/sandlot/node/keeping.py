@@ -63,12 +63,15 @@ class Keeping:
             return await self._enter(spec, lambda: self._copying.make(capture, spec, memory=memory))
 
     @asynccontextmanager
-    async def opened(self, snapshot_id: str, spec: SandboxSpec, *, memory: bool) -> AsyncIterator[Capture]:
-        """The snapshot, verified, for a sandbox that ``spec`` describes.
+    async def opened(
+        self, snapshot_id: str, spec: SandboxSpec, *, memory: bool | None
+    ) -> AsyncIterator[Capture]:
+        """The snapshot, verified, for a sandbox that ``spec`` describes; ``memory`` None: where it has that.
 
         Raises NotFound, InvalidArgument, Conflict, NotEnoughSpace.
         """
         facts = Facts.read(await asyncio.to_thread(self._store.about, snapshot_id), snapshot_id)
+        memory = facts.memory is not None if memory is None else memory
         self._copying.check(facts, spec, f"snapshot {snapshot_id}", memory=memory)
         names = [DISK, *(facts.memory or () if memory else ())]
         async with _in_thread(self._store.open(snapshot_id, names)) as files:

@@ -149,8 +149,8 @@ class Maker:
         if beginning.memory is not None and (agent.renewable or beginning.secret != record.secret):
             await agent.renew(Renewal(beginning.secret, spec.generation, spec.hostname))
             record = self.note(record, secret=beginning.secret, generation=spec.generation)
-        if record.suspended is not None:
-            record = await self.note_durably(record, suspended=None, paused=False)
+        if record.suspended is not None or record.aside is not None:
+            record = await self.note_durably(record, suspended=None, aside=None, paused=False)
         return record
 
     def _prepare(

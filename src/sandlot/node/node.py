@@ -48,11 +48,11 @@ from sandlot.node.model import (
 )
 from sandlot.node.processes import is_alive, reap
 from sandlot.node.records import Record, Records
+from sandlot.node.rolling_back import RollingBack
 from sandlot.node.rootfs import Naming
 from sandlot.node.sandbox import NodeSandbox, Parts, connect
 from sandlot.node.saving import Saver
 from sandlot.node.snapshots import SnapshotStore
-from sandlot.node.snapshots.saving import Space
 from sandlot.node.suspending import Suspending
 from sandlot.node.turns import Turns
 from sandlot.node.usage import Usage, measure
@@ -101,15 +101,15 @@ class Node:
             settings, self._run, self._records, self._cgroups, self._network, self._disks, self._driver
         )
         self._sandboxes = self._maker.sandboxes
-        space = Space(self._folder, settings.host_reserve_bytes)
-        self._saver = Saver(self._maker, space)
+        store = SnapshotStore(self._folder / "snapshots", reserve_bytes=settings.host_reserve_bytes)
+        self._saver = Saver(self._maker, store.space)
         self._suspending = Suspending(self._maker, self._saver)
         self._turns = Turns()
         captures = self._folder / "captures"
-        copying = Copying(self._maker, self._saver, self._suspending, space)
-        store = SnapshotStore(self._folder / "snapshots", reserve_bytes=settings.host_reserve_bytes)
+        copying = Copying(self._maker, self._saver, self._suspending, store.space)
         self._forking = Forking(captures, copying, self._turns, self._enter_new)
         self._keeping = Keeping(captures, store, self._maker, copying, self._enter_new)
+        self._rolling_back = RollingBack(self._maker, self._suspending, copying, self._keeping)
         self._captures = captures
         self._making: set[str] = set()
         self._ending: dict[str, asyncio.Task[None]] = {}
@@ -244,7 +244,7 @@ class Node:
     async def presence(self, id: str) -> Presence:
         """What there is of a sandbox, for the first look after a restart; a damaged one is gone."""
         record = await asyncio.to_thread(self._records.read, id)
-        if record is not None and record.suspended is not None:
+        if record is not None and (record.suspended is not None or record.aside is not None):
             record = await self._suspending.settle(record)
             if record.suspended is not None:
                 return Presence.SUSPENDED if self._suspending.is_there(record) else Presence.GONE
@@ -312,8 +312,11 @@ class Node:
         return await self._forking.fork(id, specs, self.destroy)
 
     async def roll_back(self, id: str, spec: SandboxSpec, snapshot_id: str) -> NodeSandbox:
-        """The same sandbox as it was in that snapshot. Where it raises it is as it was; as ``restore``."""
-        raise NotImplementedError
+        """The same sandbox as it was in that snapshot. Where it raises it is as it was, at worst suspended:
+        ``presence`` tells, and ``adopt`` finds it. Raises as ``restore``.
+        """
+        async with self._turns.of(id):
+            return await self._rolling_back.roll_back(id, spec, snapshot_id)
 
     async def delete_snapshot(self, snapshot_id: str) -> None:
         """Idempotent. What others share with it stays."""
@@ -341,7 +344,7 @@ class Node:
         await self.drain()
         records = [await asyncio.to_thread(self._records.read, id) for id in found & keep]
         networks = {record.network for record in records if record and record.network}
-        disks = {record.disk for record in records if record and record.disk}
+        disks = {disk for record in records if record for disk in record.disks()}
         return [
             *(Leftover("sandbox", id) for id in stray),
             *(Leftover("network slot", name) for name in await self._network.sweep(networks)),
@@ -469,6 +472,8 @@ class Node:
         }
         if record is not None and record.disk is not None:
             steps["disk"] = self._disks.release(self._disks.find(record.disk, record.disk_bytes))
+        if record is not None and (aside := record.aside) is not None and aside.disk is not None:
+            steps["aside"] = self._disks.release(self._disks.find(aside.disk, aside.disk_bytes))
         if record is not None and record.network is not None:
             steps["network"] = self._network.release(record.network)
         outcomes = dict(
@@ -477,7 +482,9 @@ class Node:
         failures = [str(outcome) for outcome in outcomes.values() if isinstance(outcome, Exception)]
         if failures and record is not None:
             # What is gone must not be named any more: by the next try the name may be another sandbox's.
-            gone = [name for name in ("disk", "network") if name in outcomes and outcomes[name] is None]
+            gone = [
+                name for name in ("disk", "network", "aside") if name in outcomes and outcomes[name] is None
+            ]
             self._maker.note(record, **dict.fromkeys(gone))
         return failures
 

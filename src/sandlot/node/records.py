@@ -38,7 +38,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``paused``: it is to stand still until somebody resumes it. ``saving``: it stands still inside, for as
     long as it takes to save it. ``layers`` are what its disk lies over, and ``runtime`` is the version that
-    it runs on.
+    it runs on. ``aside`` is what it was, suspended, until it has gone back to a snapshot.
     """
 
     id: str
@@ -59,7 +59,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int = 0
     suspended: Suspended | None = None
     last_snapshot: str | None = None
+    aside: Record | None = None
     version: int = 1
+
+    def disks(self) -> dict[str, int]:
+        """Its disk slots: their sizes, by name."""
+        own = {} if self.disk is None else {self.disk: self.disk_bytes}
+        return own | (self.aside.disks() if self.aside is not None else {})
 
 
 class Records:

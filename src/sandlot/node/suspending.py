@@ -138,11 +138,22 @@ class Suspending:
 
     async def settle(self, record: Record) -> Record:
         """After a restart: what was being put on disk, or taken from there, is one or the other again."""
+        if record.aside is not None:
+            record = await self.take_up_aside(record)
         if record.suspended is None:
             return record
         if record.suspended.waking and (settled := await self._wakes(record)) is not None:
             return settled
         return await self._clear_away(changed(record, suspended=Suspended(record.suspended.memory)))
+
+    async def take_up_aside(self, record: Record) -> Record:
+        """It is again what it was before it was to go back to a snapshot."""
+        if (aside := record.aside) is None:
+            return record
+        await self._maker.take_down(record)
+        if record.disk is not None:
+            await self._maker.disks.release(self._maker.disks.find(record.disk, record.disk_bytes))
+        return await self._maker.note_durably(aside)
 
     async def _wakes(self, record: Record) -> Record | None:
         """Where it had come far enough it goes on: it may have changed its files already."""

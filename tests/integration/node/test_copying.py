@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from sandlot.errors import Conflict, InvalidArgument, NotFound, SandlotError
+from sandlot.errors import Conflict, InvalidArgument, NotEnoughSpace, NotFound, SandlotError
 from sandlot.node import Node, NodeSandbox, NodeSettings, Presence, SandboxSpec, Tier
+from sandlot.node.disks import DiskPool
 from tests.integration.node.conftest import MIB, Create, run
 from tests.integration.node.test_pausing import counted, counting, written
 
@@ -213,3 +214,57 @@ async def test_an_open_file_that_is_deleted_is_told_and_it_goes_on(
     await node.suspend(sandbox.id, memory=True)
     back = await node.resume(sandbox.id, spec)
     await counted(back, written(back))
+
+
+@pytest.mark.parametrize("state", ["running", "frozen", "suspended"])
+async def test_it_goes_back_to_a_snapshot_under_its_id(
+    node: Node, sandbox: NodeSandbox, spec: SandboxSpec, state: str
+) -> None:
+    await counting(sandbox)
+    await node.snapshot(sandbox.id, "snap", memory=True)
+    seen = written(sandbox)
+    await run(sandbox.agent, "echo later > /root/later")
+    await run(sandbox.agent, "exec 3<>/root/gone; rm /root/gone; (sleep 1000 >/dev/null 2>&1 &)")
+    await counted(sandbox, seen + 20)
+    if state == "frozen":
+        await node.pause(sandbox.id)
+    elif state == "suspended":
+        await run(sandbox.agent, "pkill -x sleep -o")
+        await node.suspend(sandbox.id, memory=True)
+    back = await node.roll_back(sandbox.id, replace(spec, generation=1), "snap")
+    assert (await run(back.agent, "ls /root/later")).exit.code != 0
+    assert (await run(back.agent, "hostname")).out == f"{spec.hostname}\n"
+    await counted(back, written(back))
+    assert await node.presence(sandbox.id) is Presence.RUNNING
+    assert not sandbox.parts.disk.image.exists()
+    again = await node.roll_back(sandbox.id, replace(spec, generation=2), "snap")
+    assert (await run(again.agent, "cat /run/sandlot/generation")).out == "2\n"
+
+
+@pytest.mark.parametrize("state", ["running", "frozen", "suspended"])
+async def test_where_it_cannot_go_back_it_is_as_it_was(
+    node: Node, sandbox: NodeSandbox, spec: SandboxSpec, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await counting(sandbox)
+    await node.snapshot(sandbox.id, "snap", memory=True)
+    await run(sandbox.agent, "echo later > /root/later")
+    if state == "frozen":
+        await node.pause(sandbox.id)
+    elif state == "suspended":
+        await node.suspend(sandbox.id, memory=True)
+    was = await node.presence(sandbox.id)
+
+    async def no_disk(*args: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskPool, "claim_copy", no_disk)
+        with pytest.raises(NotEnoughSpace):
+            await node.roll_back(sandbox.id, spec, "snap")
+    assert await node.presence(sandbox.id) is was
+    back = await node.resume(sandbox.id, spec)
+    await counted(back, written(back))
+    assert (await run(back.agent, "cat /root/later")).out == "later\n"
+    with pytest.raises(NotFound):
+        await node.roll_back(sandbox.id, spec, "none")
+    assert (await run(back.agent, "cat /root/later")).out == "later\n"
