@@ -19,6 +19,7 @@ CHUNK = 256 * 1024
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
 CREATE_TIMEOUT = 180.0
+MORE_FOR_EACH_FORK = 10.0
 ARCHIVE_TIMEOUT = 600.0
 # Streams carry a keepalive line every 15 seconds: a minute of silence is a dead connection.
 STREAM_TIMEOUT = 60.0

@@ -403,7 +403,8 @@ class AsyncSandbox:
         """
         path = _wire.path("sandboxes", self.id, "fork")
         wish = {"count": count, "timeout_s": timeout}
-        answer = await self._api.request("POST", path, json=wish, timeout=_wire.CREATE_TIMEOUT)
+        patience = _wire.CREATE_TIMEOUT + _wire.MORE_FOR_EACH_FORK * max(count, 0)
+        answer = await self._api.request("POST", path, json=wish, timeout=patience)
         forks = answer.json()["forks"]
         infos = [SandboxInfo._of(fork["sandbox"]) for fork in forks if fork.get("sandbox")]
         made = [type(self)(self._api, info.id, info.port_url) for info in infos]
