@@ -178,7 +178,7 @@ def test_each_fork_that_fails_says_why(tenants: Tenants) -> None:
     assert "max_sandboxes" in str(error)
     assert child.commands.run("echo here").stdout == "here\n"
     with pytest.raises(e2b.RateLimitException):
-        Sandbox.fork(sandbox.sandbox_id, api_key=key)
+        Sandbox.fork(sandbox.sandbox_id, api_key=key, retries=0)
     sandbox.kill()
     child.kill()
 
