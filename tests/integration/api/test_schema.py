@@ -37,7 +37,9 @@ STREAMS = "application/x-ndjson"
 LISTEN_S = 0.2
 MOST_BYTES = 256 * 1024
 ENDS_A_SANDBOX = {f"DELETE {SANDBOXES}/{{sandbox_id}}", f"POST {SANDBOXES}/{{sandbox_id}}/timeout"}
-TAKES_LONG = {f"POST {SANDBOXES}", f"POST {SANDBOXES}/{{sandbox_id}}/contexts"}
+PAUSES = f"POST {SANDBOXES}/{{sandbox_id}}/pause"
+STOPS_A_SANDBOX = {PAUSES, *(f"POST {SANDBOXES}/{{sandbox_id}}/{verb}" for verb in ("rollback", "snapshots"))}
+TAKES_LONG = {f"POST {SANDBOXES}", f"POST {SANDBOXES}/{{sandbox_id}}/contexts", *STOPS_A_SANDBOX}
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 
 NO_BACKEND = Backend(cast(Any, None), cast(Any, None))
@@ -59,14 +61,16 @@ class Real:
 
     sandbox: str
     expendable: str
+    resting: str
     commands: tuple[int, ...]
+    snapshots: tuple[str, ...]
     contexts: tuple[str, ...] = ("default-python",)
 
 
 @pytest.fixture(scope="module")
 def real(http: httpx.Client) -> Iterator[Real]:
     ids = []
-    for template in ("code-interpreter", "base"):
+    for template in ("code-interpreter", "base", "base"):
         body = {"template": template, "isolation": "container", "timeout_s": 1800}
         ids.append(http.post(SANDBOXES, json=body).raise_for_status().json()["id"])
     at = f"{SANDBOXES}/{ids[0]}"
@@ -79,18 +83,26 @@ def real(http: httpx.Client) -> Iterator[Real]:
             {"command": "echo; exit 3"},
         )
     ]
-    yield Real(ids[0], ids[1], tuple(commands))
+    kept = http.post(f"{SANDBOXES}/{ids[2]}/snapshots", json={"name": "real/one"}).raise_for_status().json()
+    yield Real(*ids, tuple(commands), (kept["id"], "real/one"))
     for id in ids:
         http.delete(f"{SANDBOXES}/{id}")
+    for left in http.get("/v1/snapshots", params={"limit": 1000}).json()["snapshots"]:
+        http.delete(f"/v1/snapshots/{left['id']}")
 
 
 def cases(operation: APIOperation, real: Real) -> st.SearchStrategy[Case]:
     """Right and wrong ones, most of them of things that there are."""
-    sandbox = real.expendable if operation.label in ENDS_A_SANDBOX else real.sandbox
+    sandbox = real.sandbox
+    if operation.label in ENDS_A_SANDBOX:
+        sandbox = real.expendable
+    elif operation.label in STOPS_A_SANDBOX:
+        sandbox = real.resting
     known: dict[str, st.SearchStrategy[Any]] = {
         "sandbox_id": st.just(sandbox),
         "command_id": st.sampled_from(real.commands),
         "context_id": st.sampled_from(real.contexts),
+        "snapshot": st.sampled_from(real.snapshots),
     }
     named = {each.name: known[each.name] for each in operation.path_parameters}
 
@@ -149,5 +161,7 @@ def test_any_request(http: httpx.Client, server: LocalServer, real: Real, operat
         case.validate_response(answer, checks=checks)
         if operation.label == f"POST {SANDBOXES}" and answer.status_code == 201:
             http.delete(f"{SANDBOXES}/{answer.json()['id']}").raise_for_status()
+        if operation.label == PAUSES and answer.status_code == 200:
+            http.post(f"{SANDBOXES}/{answer.json()['id']}/resume").raise_for_status()
 
     ask()
