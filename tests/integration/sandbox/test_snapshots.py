@@ -1,4 +1,4 @@
-"""docs/snapshots.md on a real machine: what is kept is of one moment, and what is made of it goes on there."""
+"""docs/snapshots.md on a real machine: what is kept is of one moment, and goes on from there."""
 
 from __future__ import annotations
 
