@@ -1,5 +1,7 @@
 """Every example is run as it stands: those in the SDK's docstrings, and those in README.md and docs/.
 
+Those of docs/api.md are for a shell, and those in examples/ are programs of their own.
+
 The convention: a fence that begins with ```python is a program. In a docstring it finds ``sandbox``, one of
 its own. On a page the blocks are one program, from top to bottom, with ``sandbox`` there too. ``await``
 works.
@@ -12,6 +14,8 @@ import asyncio
 import inspect
 import os
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +31,8 @@ from tests.compat.e2b.environment import environment_of
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "src" / "sandlot" / "sdk"
 _FENCE = re.compile(r"^(?P<indent> *)```python\n(?P<code>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
+_SHELL_FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SHELL_PAGE_S = 300
 
 
 @dataclass(frozen=True)
@@ -110,3 +116,25 @@ def test_page(page: Path) -> None:
         variables: dict[str, Any] = {"__name__": "__main__", "sandbox": sandbox}
         for example in found:
             example.run(variables)
+
+
+def test_the_page_of_the_api_in_one_shell() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    script = "\n".join(["set -euo pipefail", *_SHELL_FENCE.findall(page)])
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False, timeout=_SHELL_PAGE_S
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for sandbox in Sandbox.list(metadata={"job": "tour"}):
+        pytest.fail(f"the page left {sandbox.id} in state {sandbox.state}")
+
+
+def test_forks_try_what_their_parent_does_not() -> None:
+    program = ROOT / "examples" / "fork_and_try.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    scores = {line[:18].strip(): line[18:].split()[0] for line in lines[:-1]}
+    assert scores["is right"] == "100.0%"
+    assert scores["never ends"] == scores["spoils the data"] == "0.0%"
+    assert lines[-1] == "The parent goes on with the one that is right: (2, 1000)"
