@@ -82,8 +82,10 @@ class Starter:
     async def hand_over(self, sandbox: Sandbox, live: LiveSandbox, timeout_s: float | None) -> Sandbox:
         """What ran and was nobody's is this sandbox from now on."""
         try:
-            async with asyncio.timeout(self._limits.create_timeout_s):
-                live.become(await self._ledger.take(sandbox, deadline_after(timeout_s)))
+            # It thaws while this is written down, and its user's first command finds it awake.
+            with live.node.held_awake():
+                async with asyncio.timeout(self._limits.create_timeout_s):
+                    live.become(await self._ledger.take(sandbox, deadline_after(timeout_s)))
         except BaseException as error:
             await live.close()
             await self._node.destroy(sandbox.id)

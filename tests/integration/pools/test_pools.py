@@ -88,7 +88,7 @@ def test_a_kernel_that_was_warm_before_has_the_variables(serving: Pools) -> None
     assert start_of(sandbox) == "hot"
     code = "import os, subprocess; os.environ['GREETING'], subprocess.getoutput('echo $GREETING')"
     assert sandbox.run_code(code).text == "('hello', 'hello')"
-    assert sandbox.run_code("echo $GREETING", language="bash").stdout == "hello\n"
+    assert sandbox.run_code("echo $GREETING", language="bash").logs.stdout == ["hello\n"]
     assert len(sandbox.contexts()) == 2
 
 

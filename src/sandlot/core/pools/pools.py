@@ -32,8 +32,8 @@ MAKERS: Final = 1 if (os.cpu_count() or 1) < 4 else 2
 """Hot ones being made at once, for all pools together: who waits for a sandbox needs the processors more."""
 QUIET_S: Final = 0.1
 """So long after a creation its user's first command has the machine to itself."""
-PATIENCE_S: Final = 1.0
-"""Where it is never quiet, a pool that has too few waits no longer than this."""
+PATIENCE_S: Final = 10.0
+"""Where it is never quiet, a pool that is half empty waits half as long, and an empty one does not wait."""
 LOOK_EVERY_S: Final = 5.0
 
 
@@ -188,7 +188,8 @@ class Pools:
             self._drop(pool, dropped)
 
     def _begins_at(self, pool: Pool, now: float) -> float:
-        patient_until = (pool.owed_since or now) + PATIENCE_S
+        there = len(pool.ready) / pool.wanted(now)
+        patient_until = (pool.owed_since or now) + PATIENCE_S * there
         quiet_at = patient_until if self._admission.starting else self._arrived_at + QUIET_S
         return max(pool.not_before, min(quiet_at, patient_until))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ class Answering(FakeNodeSandbox):
     @property
     def agent(self) -> Any:
         return self.guest
+
+    def held_awake(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class HotNode(FakeNode):
