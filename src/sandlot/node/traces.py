@@ -1,8 +1,9 @@
 """What a crash may have left on this host, of whichever instance, and taking it away.
 
 Everything that Sandlot makes carries its instance's name. A thing is left over when no server of that
-instance runs, and no sandbox that is written down and still runs is made of it. Nothing without our names is
-looked at.
+instance runs, and no sandbox that is written down is made of it: one that still runs, or one that is kept on
+disk. Which snapshots there should be only the server's database tells; of these only what is no snapshot is
+left over. Nothing without our names is looked at.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from sandlot.node.cgroups import CgroupLayout, CgroupTree
 from sandlot.node.model import instance_of
 from sandlot.node.processes import is_alive
 from sandlot.node.records import Record, Records
+from sandlot.node.snapshots import SnapshotStore
+from sandlot.node.snapshots import remains as snapshots_remains
 
 LOCK = "server.lock"
 _NAME = re.compile(r"(?:sandlot[-_]|sl-?)([0-9a-f]{4})(?:-probe|-\d+)?", re.ASCII)
@@ -47,20 +50,34 @@ class Trace:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What the sandboxes that run on without a server are made of."""
+    """What the sandboxes that run on without a server are made of; ``records`` and ``images`` are also those
+    of sandboxes that are kept on disk.
+    """
 
     ids: frozenset[str]
     disks: frozenset[str]
     networks: frozenset[str]
+    records: frozenset[str]
+    images: frozenset[str]
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> _Kept:
-        alive = [record for record in records if record.main is not None and is_alive(record.main)]
+        known = list(records)
+        running = [record for record in known if _runs(record)]
+        kept = [*running, *(record for record in known if record.suspended or record.aside)]
         return cls(
-            frozenset(record.id for record in alive),
-            frozenset(record.disk for record in alive if record.disk),
-            frozenset(record.network for record in alive if record.network),
+            frozenset(record.id for record in running),
+            frozenset(name for record in running for name in record.disks()),
+            frozenset(record.network for record in running if record.network),
+            frozenset(record.id for record in kept),
+            frozenset(name for record in kept for name in record.disks()),
         )
+
+
+def _runs(record: Record) -> bool:
+    if record.suspended is not None:
+        return record.suspended.waking  # it may run already, and not be written down yet
+    return record.main is not None and is_alive(record.main)
 
 
 def find(own_data_dir: Path, only: str | None = None) -> list[Trace]:
@@ -162,13 +179,24 @@ class _Instance:
     def _files(self) -> Iterator[Trace]:
         for folder in self._image_folders():
             for image in sorted(folder.glob("*.img")):
-                if image.stem not in self._kept.disks:
+                if image.stem not in self._kept.images:
                     yield self._trace("disk image", str(image), partial(image.unlink, missing_ok=True))
         if self._records is not None:
-            for id in sorted(self._records.ids() - self._kept.ids):
+            for id in sorted(self._records.ids() - self._kept.records):
                 yield self._trace("record", id, partial(self._records.remove, id))
+        yield from self._saved()
         for folder in sorted(self._run_folders()):
             yield self._trace("folder", str(folder), partial(_remove_folder, folder))
+
+    def _saved(self) -> Iterator[Trace]:
+        """Of snapshots and forks that were under way."""
+        if self._node is None:
+            return
+        for folder in sorted((self._node / "captures").glob("*")):
+            yield self._trace("capture", _sized(folder), partial(_remove_folder, folder))
+        snapshots = self._node / "snapshots"
+        for path in snapshots_remains(snapshots):
+            yield self._trace("part of no snapshot", _sized(path), partial(_sweep, snapshots))
 
     def _run_folders(self) -> Iterator[Path]:
         probe = Path(f"{self._run}-probe")
@@ -216,6 +244,16 @@ def _nft(*arguments: str) -> str:
         return ""
     done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=_NFT_DEADLINE_S)
     return done.stdout
+
+
+def _sized(path: Path) -> str:
+    files = [each for each in (path, *path.rglob("*")) if each.is_file()]
+    return f"{path} ({sum(each.stat().st_blocks * 512 for each in files) >> 20} MiB)"
+
+
+def _sweep(snapshots: Path) -> None:
+    store = SnapshotStore(snapshots, reserve_bytes=0)
+    store.sweep(store.ids())
 
 
 def _with_links(work: Callable[[Links], object]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import TEMPLATES_DIR
@@ -125,3 +126,47 @@ async def test_of_a_stopped_server_only_what_no_sandbox_needs(servers: tuple[Ser
     await server.stop()
     await asyncio.to_thread(host_of(server).expect_nothing)
     assert os.listdir(server.data_dir / "node" / "sandboxes") == []
+
+
+async def test_what_is_kept_on_disk_stays_and_what_was_half_kept_goes(servers: tuple[Server, Server]) -> None:
+    server, other = servers
+    await other.stop()
+    running, paused = await make(server)
+    async with httpx.AsyncClient(base_url=server.url, headers={"X-API-Key": server.key}, timeout=60) as http:
+        for path, body in (
+            (f"{running}/snapshots", {"name": "kept", "memory": False}),
+            (f"{paused}/pause", {"memory": False}),
+        ):
+            answer = await http.post(f"/v1/sandboxes/{path}", json=body)
+            assert answer.is_success, answer.text
+    await server.kill()
+    await asyncio.to_thread(half_made, server)
+
+    shown = await asyncio.to_thread(doctor, server, "--fix", "--yes")
+    for thing in ("captures/half (2 MiB)", "packs/half (2 MiB)", "copies/half (2 MiB)", "new/half"):
+        assert thing in shown, shown
+    assert paused not in shown
+    assert "Nothing is left" in await asyncio.to_thread(doctor, server, "--fix")
+
+    await server.begin(known=True)
+    await server.ready()
+    client = Client(server.url, server.key)
+    assert (await client.run(paused, "echo awake")).content == b"awake\n"
+    async with httpx.AsyncClient(base_url=server.url, headers={"X-API-Key": server.key}, timeout=60) as http:
+        answer = await http.post("/v1/sandboxes", json={"snapshot": "kept"})
+        assert answer.is_success, answer.text
+        for id in (running, paused, answer.json()["id"]):
+            assert (await client.kill(id)).ok
+        assert (await http.delete("/v1/snapshots/kept")).is_success
+    await client.close()
+    await server.stop()
+    await asyncio.to_thread(host_of(server).expect_nothing)
+
+
+def half_made(server: Server) -> None:
+    """As a server that was killed in the middle leaves them."""
+    node = server.data_dir / "node"
+    for folder in ("captures/half", "snapshots/copies/half", "snapshots/new/half"):
+        (node / folder).mkdir(parents=True)
+        (node / folder / "pages.img").write_bytes(os.urandom(2 << 20))
+    (node / "snapshots" / "packs" / "half").write_bytes(os.urandom(2 << 20))

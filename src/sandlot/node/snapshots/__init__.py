@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sandlot.node.snapshots.space import Space
-from sandlot.node.snapshots.store import Materialised, SnapshotStore
+from sandlot.node.snapshots.store import Materialised, SnapshotStore, remains
 
-__all__ = ["Materialised", "SnapshotStore", "Space"]
+__all__ = ["Materialised", "SnapshotStore", "Space", "remains"]
