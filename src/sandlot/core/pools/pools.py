@@ -33,7 +33,7 @@ MAKERS: Final = 1 if (os.cpu_count() or 1) < 4 else 2
 QUIET_S: Final = 0.1
 """So long after a creation its user's first command has the machine to itself."""
 PATIENCE_S: Final = 10.0
-"""Where it is never quiet, a pool that is half empty waits half as long, and an empty one does not wait."""
+"""Where it is never quiet, a pool that is half empty waits half as long, and an empty one waits no more."""
 LOOK_EVERY_S: Final = 5.0
 
 
@@ -189,7 +189,7 @@ class Pools:
 
     def _begins_at(self, pool: Pool, now: float) -> float:
         there = len(pool.ready) / pool.wanted(now)
-        patient_until = (pool.owed_since or now) + PATIENCE_S * there
+        patient_until = (pool.owed_since or now) + QUIET_S + PATIENCE_S * there
         quiet_at = patient_until if self._admission.starting else self._arrived_at + QUIET_S
         return max(pool.not_before, min(quiet_at, patient_until))
 
