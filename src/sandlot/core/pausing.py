@@ -35,10 +35,12 @@ from sandlot.tally import Durations
 _log = structlog.get_logger(__name__)
 
 SECONDS = Durations("what", "depth")
-"""Of pauses and resumptions that succeeded, the wait for their turn not included."""
+"""Of pauses and resumptions, those that fail too, without the wait for their turn and for room."""
 
 _TRY_AGAIN_S: Final = 60.0
 """After it could not be paused, or not be put on disk."""
+_TRY_AGAIN_AT_LAST_S: Final = 3600.0
+"""It may never be possible: a process may hold open what was deleted."""
 _LOOK_FOR_ROOM_S: Final = 2.0
 _TRY_FOR_ROOM_AGAIN_S: Final = 10.0
 
@@ -88,6 +90,8 @@ class Pausing:
         """The one that was paused first is the first."""
         self._adopted: set[str] = set()
         """Frozen ones that a former server has paused: their kernels are not known here yet."""
+        self._tries: dict[str, int] = {}
+        """How often it was tried in vain to put one on disk."""
         self._room_wanted = asyncio.Event()
 
     # ── by request ───────────────────────────────────────────────────────────────────────────────────
@@ -267,11 +271,20 @@ class Pausing:
             return True
         except SandlotError as error:
             _log.warning("not put on disk", sandbox=id, reason=error.message)
-            if id in self._roster:
-                self._frozen[id] = None
-                self._deepen_later.arm(id, _TRY_AGAIN_S)
+            await self._stays_frozen(id, error)
             return False
         return True
+
+    async def _stays_frozen(self, id: str, error: SandlotError) -> None:
+        if id not in self._roster:
+            return
+        tries = self._tries[id] = self._tries.get(id, 0) + 1
+        self._frozen[id] = None
+        self._deepen_later.arm(id, min(_TRY_AGAIN_S * 2 ** (tries - 1), _TRY_AGAIN_AT_LAST_S))
+        if tries == 1:
+            reason = f"it stays frozen in memory and cannot be put on disk: {error.message}"
+            with suppress(SandlotError):
+                await self._ledger.note(id, EventKind.DEGRADED, reason=reason)
 
     async def _put_on_disk(self, id: str) -> None:
         live = self._roster.get(id)
@@ -396,6 +409,7 @@ class Pausing:
         self._deepen_later.arm(id, None)
         self._kept.arm(id, None)
         self._frozen.pop(id, None)
+        self._tries.pop(id, None)
         self._adopted.discard(id)
 
     # ── saying no ────────────────────────────────────────────────────────────────────────────────────

@@ -115,6 +115,26 @@ def test_variables_outlive_the_disk(deep: LocalServer) -> None:
             assert sandbox.run_code("kept = kept + 1; kept").text in ("42", "43")
 
 
+def test_what_holds_a_deleted_file_stays_frozen_and_goes_on(deep: LocalServer) -> None:
+    with begun(made(deep, isolation="gvisor")) as sandbox:
+        holder = sandbox.commands.start("exec 4>gone; rm gone; echo held > held; read line", stdin=True)
+        until(lambda: sandbox.files.exists("held"), "it holds a file that was deleted")
+        sandbox.pause()
+        until(lambda: degraded(sandbox), "it is said that it stays in memory")
+        assert "home/user/gone" in degraded(sandbox)
+        assert (sandbox.info().state, sandbox.info().depth) == ("paused", "frozen")
+        goes_on(sandbox)
+        holder.write("go\n")
+        until(lambda: not holder.info().running, "it ends, and lets go of the file")
+        sandbox.pause()
+        until_deep(sandbox)
+        goes_on(sandbox)
+
+
+def degraded(sandbox: Sandbox) -> str:
+    return "".join(event.reason or "" for event in sandbox.events() if event.kind == "degraded")
+
+
 def test_files_alone_start_anew(deep: LocalServer, isolation: str) -> None:
     with begun(made(deep, isolation=isolation)) as sandbox:
         reached = goes_on(sandbox)

@@ -342,8 +342,9 @@ async def test_one_that_cannot_be_put_on_disk_stays_frozen(boot: Boot) -> None:
     made = await engine.create(CreateSandbox())
     await engine.pause(made.id)
     node.time_failure = NotEnoughSpace("full")
-    await until(lambda: made.id not in engine._pausing._frozen)
-    await until(lambda: made.id in engine._pausing._frozen)
+    async with asyncio.timeout(10):
+        while EventKind.DEGRADED not in await kinds(engine, made.id):
+            await asyncio.sleep(0.001)
     node.time_failure = None
     assert (await engine.get(made.id)).depth == "frozen"
     assert (await engine.resume(made.id)).state is State.RUNNING

@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import Metric
 
-from sandlot.core import creation, roster
+from sandlot.core import creation, pausing, roster
 from sandlot.core.survey import Survey
 from sandlot.node import PHASES
 from sandlot.node.agent import FAULTS
@@ -41,6 +41,7 @@ def of_process() -> Iterator[Metric]:
         "create_queue_seconds", "What a creation waited for room on the machine.", creation.QUEUE_SECONDS
     )
     yield durations("create_phase_seconds", "What the machine did meanwhile, step by step.", PHASES)
+    yield durations("pause_seconds", "Pauses and resumptions, by how the sandbox is kept.", pausing.SECONDS)
     yield counts("agent_errors", "Guest agents that misbehaved or could not be reached.", FAULTS)
     yield counts("out_of_memory", "Sandboxes in which something was ended for want of memory.", roster.OOMS)
     yield durations("database_seconds", "Transactions of the server's database.", SECONDS)
