@@ -13,6 +13,7 @@ import pytest
 from sandlot.core import CreateSandbox, Engine, Limits, State
 from sandlot.core.model import Hooks
 from sandlot.core.pools import Bounds, PoolSettings, PoolStatus
+from sandlot.core.pools.hot import UNMEASURED_MIB
 from sandlot.errors import LimitExceeded, NotEnoughSpace, Unavailable
 from sandlot.images import TemplateConfig
 from sandlot.node import Tier
@@ -270,9 +271,16 @@ async def test_a_tenant_over_its_quota_leaves_the_hot_one_where_it_is(start: Sta
 
 
 async def test_memory_that_is_short_ends_the_hot_ones_before_anybody_waits(start: Start) -> None:
-    free = 4096
-    server = await start(TWO, memory=lambda: free)
+    free, ended = 4096, 0
+    server = await start(TWO, memory=lambda: free + UNMEASURED_MIB * ended)
     await server.hot(2)
+
+    async def destroy(id: str, end: Callable[[str], Awaitable[None]] = server.node.destroy) -> None:
+        nonlocal ended
+        await end(id)
+        ended += 1
+
+    server.node.destroy = destroy  # type: ignore[method-assign]
     free = 540
     made = await asyncio.wait_for(server.engine.create(CreateSandbox(memory_mib=512)), 5)
     assert made.state is State.RUNNING
