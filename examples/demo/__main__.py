@@ -21,6 +21,7 @@ from .analyst import Analyst
 from .attacks import ATTACKS, CANARY_FILE, Attacks, Host
 from .checks import Check, Ledger
 from .clock import Clock
+from .lives import Lives
 from .report import Report
 from .server import DemoServer
 from .watch import Watch
@@ -49,7 +50,8 @@ class Demo:
         self._ledger = Ledger()
         self._clock = Clock()
         self._planted = secrets.token_hex(16)
-        self._server = DemoServer(OUT / "server", TEMPLATES, {"DEMO_SECRET": self._planted})
+        settings = {"SANDLOT_POOLS": "base=1", "DEMO_SECRET": self._planted}
+        self._server = DemoServer(OUT / "server", TEMPLATES, settings)
 
     def run(self) -> int:
         """The exit status: 0 when every check passed."""
@@ -74,6 +76,8 @@ class Demo:
         self._report.host(await AsyncServer().host())
         self._report.title("An agent's job: code that nobody reviewed, on real data")
         await Analyst(self._report, self._ledger, self._clock, OUT).work(files)
+        self._report.title("Its lives: paused, kept, gone back, and several at once")
+        await Lives(self._report, self._ledger, self._clock).show()
         self._report.title(
             "Attacks, each in a sandbox of its own, while a neighbour works and the host is watched"
         )
