@@ -300,6 +300,12 @@ class Engine:
             return live.sandbox
         return await self.set_timeout(id, timeout_s)
 
+    async def expire(self, id: str) -> None:
+        """Its time is over now, and it ends or is paused as it would then. Raises NotFound, SandboxGone,
+        SandboxPaused.
+        """
+        await self._expire((await self._awake(id)).id)
+
     async def pause(self, id: str, *, memory: bool = True) -> Sandbox:
         """Nothing of it runs any more; without ``memory`` its files alone are kept, and it starts anew.
 

@@ -76,6 +76,10 @@ class TenantEngine:
         await self.get(id)
         return await self._engine.extend(id, timeout_s)
 
+    async def expire(self, id: str) -> None:
+        await self.get(id)
+        await self._engine.expire(id)
+
     async def pause(self, id: str, *, memory: bool = True) -> Sandbox:
         await self.get(id)
         return await self._engine.pause(id, memory=memory)

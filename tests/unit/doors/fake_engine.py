@@ -481,6 +481,9 @@ class FakeEngine:
         self._ask(("fork", id, count, timeout_s))
         return self.forks
 
+    async def expire(self, id: str) -> None:
+        self._ask(("expire", id))
+
     async def extend(self, id: str, timeout_s: float) -> Sandbox:
         self._ask(("extend", timeout_s))
         return await self.set_timeout(id, timeout_s)

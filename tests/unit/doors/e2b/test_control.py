@@ -364,7 +364,7 @@ async def test_time_is_added(
 
 async def test_no_time_is_an_end(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     assert (await client.post(f"{ONE}/timeout", json={"timeout": 0})).status_code == 204
-    assert engine.killed == [ID]
+    assert engine.requests[-1] == ("expire", ID)
     assert (await client.post(f"/sandboxes/{ENDED}/timeout", json={"timeout": 0})).status_code == 404
 
 

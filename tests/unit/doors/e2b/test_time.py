@@ -195,18 +195,6 @@ async def test_the_older_list_has_those_that_run(client: httpx.AsyncClient, engi
     assert engine.requests[-1].states == {State.RUNNING}
 
 
-@pytest.mark.parametrize(
-    ("on_timeout", "expected"), [("kill", []), ("pause", [("pause", ID, False)])], ids=str
-)
-async def test_no_time_left_is_what_its_timeout_would_be(
-    client: httpx.AsyncClient, engine: Engine, on_timeout: Any, expected: list[Any]
-) -> None:
-    engine.sandboxes[ID] = sandbox(on_timeout=on_timeout, pause_memory=False)
-    assert (await client.post(f"{ONE}/timeout", json={"timeout": 0})).status_code == 204
-    assert engine.killed == ([ID] if on_timeout == "kill" else [])
-    assert [one for one in engine.requests if isinstance(one, tuple)] == expected
-
-
 @pytest.mark.parametrize(("path", "body"), [("timeout", {"timeout": 60}), ("refreshes", {})])
 async def test_a_paused_one_has_no_time_to_set(
     client: httpx.AsyncClient, engine: Engine, path: str, body: dict[str, Any]

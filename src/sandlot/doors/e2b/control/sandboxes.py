@@ -52,16 +52,14 @@ async def e2b_kill_sandbox(request: Request) -> Response:
 
 
 async def e2b_set_timeout(request: Request) -> Response:
-    """To these clients a timeout of 0 is the end of its time, and what follows upon that."""
+    """To these clients a timeout of 0 is that its time is over."""
     engine, id = await named(request)
     body = await body_of(request, Timeout)
-    sandbox = await running(engine, id)
-    if body.timeout != 0:
-        await engine.set_timeout(id, body.timeout)
-    elif sandbox.on_timeout == "pause":
-        await engine.pause(id, memory=sandbox.pause_memory)
+    await running(engine, id)
+    if body.timeout == 0:
+        await engine.expire(id)
     else:
-        await engine.kill(id)
+        await engine.set_timeout(id, body.timeout)
     return Response(status_code=204)
 
 
