@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "memory.h"
+#include "premise.h"
 
 static char port_text[16];
 static struct rlimit files_before;
@@ -187,7 +188,9 @@ static const char *find_program(struct child *child) {
 static void execute_words(struct child *child) {
     const struct launch *launch = child->launch;
     const char *program;
-    if (!child->shell_environment || access(launch->arguments[0], X_OK) < 0 || !(program = find_program(child))) return;
+    if (!child->shell_environment || access(launch->arguments[0], X_OK) < 0) return;
+    if (launch->premises && !premises_hold(launch->premises, launch->environment)) return;
+    if (!(program = find_program(child))) return;
     strcpy(child->directory, working_directory);
     size_t offset = strlen(working_directory);
     if (getcwd(child->directory + offset, sizeof child->directory - offset))

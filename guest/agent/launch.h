@@ -10,8 +10,9 @@ struct launch {
     const char *file; /* NULL: the first argument */
     char **arguments;
     /* NULL, or the words that the shell of `arguments` would do no more with than exec them: that is tried first, and
-     * saves its start. Whatever is in the way is left to the shell. */
-    char **words;
+     * saves its start. Whatever is in the way is left to the shell, and so is all where `premises` (premise.h; may be
+     * NULL) do not hold. */
+    char **words, **premises;
     char **environment;
     const char *directory; /* NULL: the home of the user, or / */
     int directory_fd;      /* used instead of `directory` when >= 0, whatever the user may enter */

@@ -618,7 +618,7 @@ void process_list(struct request *request) {
 /* ---- spawn ---- */
 
 struct spawn {
-    char **arguments, **environment, **words;
+    char **arguments, **environment, **words, **premises;
     char *directory, *user, *tag;
     uint8_t flags;
     uint16_t rows, columns;
@@ -727,6 +727,7 @@ static pid_t start(struct spawn *spawn, const struct user *user, struct plumbing
     struct launch start = {
         .arguments = spawn->arguments,
         .words = spawn->words,
+        .premises = spawn->premises,
         .environment = environment,
         .directory = *spawn->directory ? spawn->directory : NULL,
         .directory_fd = -1,
@@ -793,6 +794,7 @@ void process_spawn(struct request *request) {
     spawn.timeout_ms = get_u64(cursor);
     spawn.keep = get_u32(cursor);
     if (!cursor->bad && cursor->left) spawn.words = get_list(cursor);
+    if (!cursor->bad && cursor->left) spawn.premises = get_list(cursor);
     if (cursor->bad || !spawn.arguments || !spawn.environment || !spawn.arguments[0] || strlen(spawn.tag) > TAG_MAX)
         request_fail(request, ERROR_INVALID, EINVAL,
                      "a command is 1 to %d strings without NUL bytes, its environment as many", ARGUMENTS_MAX);
@@ -801,4 +803,5 @@ void process_spawn(struct request *request) {
     free(spawn.arguments);
     free(spawn.environment);
     free(spawn.words);
+    free(spawn.premises);
 }

@@ -26,7 +26,8 @@ def _path(path: str, user: str = "") -> Writer:
 def connections() -> Iterator[bytes]:
     spawn = encode_spawn(SpawnSpec(["a", "b"], {"A": "b"}, "/", "root", stdin=True, timeout=1, tag="t"))
     terminal = encode_spawn(SpawnSpec(["sh"], pty=PtySize(3, 4), user="1000:1000", keep_output=9))
-    words = encode_spawn(SpawnSpec(["/bin/bash", "-c", "a b"], words=["a", "b"]))
+    premises = ["$HOME", "/", "/etc/*.sh", "", "/etc/a", "", "/etc/b", "00"]
+    words = encode_spawn(SpawnSpec(["/bin/bash", "-c", "a b"], words=["a", "b"], premises=premises))
     window = Writer().u32(1 << 20).done()
     yield pieces(encode(FrameType.PING, 0, b"x"), encode(FrameType.PING, 0))
     yield pieces(

@@ -13,7 +13,7 @@ from sandlot.core.known import KnownCommand, KnownCommands
 from sandlot.core.lifecycle import State
 from sandlot.core.limits import check_env, check_range
 from sandlot.core.model import Metrics, Sandbox, StartCommand
-from sandlot.core.plainline import plain_words
+from sandlot.core.shortcut import shortcut
 from sandlot.core.watchers import Watchers
 from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
 from sandlot.node import NodeSandbox
@@ -183,9 +183,11 @@ class LiveSandbox:
         user = request.user or self.default_user
         _check(request, args)
         env = self._env(request.env)
+        words, premises = shortcut(args, env, self._home(user)) or (None, None)
         spec = SpawnSpec(
             args=args,
-            words=plain_words(args[2], env) if args[:-1] == ["/bin/bash", "-c"] else None,
+            words=words,
+            premises=premises,
             env=env,
             cwd=self.path(request.cwd, user) if request.cwd else self._default_cwd(user),
             user=user,

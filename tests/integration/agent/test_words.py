@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,6 +130,65 @@ async def test_it_is_told_by_its_line(agent: GuestAgent) -> None:
     assert info.args == [*BASH, "sleep 1000"]
     await agent.signal(process.id, 15)
     assert [event async for event in process][-1].signal == 15  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def login(guest: Guest) -> Path:
+    """Alice's home, with start-up files as a template has them; the host's own /etc/profile is what it is."""
+    home = guest.folder / "alice"
+    (home / ".profile").write_text('[ -n "$PS1" ] && echo interactive\n:\n')
+    return home
+
+
+def premises(home: Path, **others: str) -> list[str]:
+    """As they are now."""
+    found = {
+        "$HOME": str(home),
+        f"{home}/.profile": hashlib.sha256((home / ".profile").read_bytes()).hexdigest(),
+        f"{home}/.bash_profile": "",
+        f"{home}/d/*.sh": "",
+        **others,
+    }
+    return [text for pair in found.items() for text in pair]
+
+
+async def test_a_login_shell_is_left_out_only_where_all_premises_hold(
+    agent: GuestAgent, guest: Guest, login: Path
+) -> None:
+    shell = guest.folder / "shell"
+    shell.write_text("#!/bin/sh\necho the shell\n")
+    shell.chmod(0o755)
+
+    async def said(suppositions: list[str]) -> bytes:
+        args = [str(shell), "-l", "-c", "id -u"]
+        spec = SpawnSpec(args, user="alice", words=["id", "-u"], premises=suppositions)
+        return (await run(agent, spec)).stdout
+
+    before = premises(login)
+    assert await said(before) == b"1500\n"
+    (login / "d").mkdir()
+    (login / "d" / "sh").touch()
+    (login / "d" / "a.sh.old").touch()
+    assert await said(before) == b"1500\n"
+
+    assert await said(premises(login, **{"$HOME": "/root"})) == b"the shell\n"
+    assert await said(premises(login, **{"$NONE": ""})) == b"the shell\n"
+    (login / ".bash_profile").symlink_to("nowhere")
+    assert await said(before) == b"the shell\n"
+    (login / ".bash_profile").unlink()
+    assert await said(before) == b"1500\n"
+    for number in range(200):
+        (login / "d" / f"{number}-a-long-name-of-a-file-that-fills-the-buffer").touch()
+    assert await said(before) == b"1500\n"
+    (login / "d" / "a.sh").touch()
+    assert await said(before) == b"the shell\n"
+    (login / "d" / "a.sh").unlink()
+    (login / ".profile").write_text("A=b\n")
+    assert await said(before) == b"the shell\n"
+    (login / ".profile").write_bytes(b"#" * 9000)
+    assert await said(premises(login)) == b"the shell\n"
+    (login / ".profile").unlink()
+    assert await said(before) == b"the shell\n"
 
 
 def _told(result: Result) -> tuple[bytes, bytes, int]:

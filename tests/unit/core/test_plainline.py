@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -46,11 +47,37 @@ def test_others(line: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["BASH_ENV", "BASH_FUNC_node%%", "LC_ALL", "SHELLOPTS", "PWD", "SHLVL", "_", "SSH_CLIENT", "a-b", "1"],
+    [
+        "BASH_ENV",
+        "BASH_FUNC_node%%",
+        "LC_ALL",
+        "SHELLOPTS",
+        "PWD",
+        "SHLVL",
+        "_",
+        "PS1",
+        "SSH_CLIENT",
+        "a-b",
+        "1",
+    ],
 )
 def test_variables_that_a_shell_heeds(name: str) -> None:
     assert plain_words("node -v", {**_ENV, name: "x"}) is None
     assert plain_words("node -v", {**_ENV, "LANG": "de_DE.UTF-8"}) is None
+
+
+def test_variables_that_are_not_heeded_are_left_as_they_are() -> None:
+    """Of all words in the shell's own program that could be names of variables."""
+    program = Path("/bin/bash").read_bytes().decode("latin-1")
+    known = sorted(set(re.findall(r"[A-Z_][A-Z_0-9]{0,30}", program)) - {"PATH", "LANG"})
+    for value in ("", "1", "/"):
+        env = {name: value for name in known if plain_words("env -0", {name: value})} | _ENV
+        assert len(env) > 500
+        printed = subprocess.run(
+            ["/bin/bash", "-c", "env -0"], env=env, cwd="/", capture_output=True, check=True
+        )
+        found = dict(line.split("=", 1) for line in printed.stdout.decode().split("\0") if line)
+        assert found == env | {"PWD": "/", "SHLVL": "0", "_": "/usr/bin/env"}
 
 
 @settings(max_examples=150)

@@ -27,7 +27,8 @@ class SpawnSpec:
     session get TERM, and KILL two seconds later. ``tag`` is the caller's, at most 256 bytes. ``keep_output``
     bytes per stream (4 KiB to 8 MiB) stay readable for whoever attaches later. ``words`` are what the shell
     that ``args`` name would exec, and do nothing else: the agent tries that first, which saves the shell's
-    start, and leaves to the shell whatever is in the way.
+    start, and leaves to the shell whatever is in the way. It leaves all of it to the shell where ``premises``
+    do not hold, pairs of what is supposed: docs/agent-protocol.md says which can be.
     """
 
     args: list[str]
@@ -40,6 +41,7 @@ class SpawnSpec:
     tag: str = ""
     keep_output: int = 1024 * 1024
     words: list[str] | None = None
+    premises: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def encode_spawn(spec: SpawnSpec) -> bytes:
     writer.u64(_milliseconds(spec.timeout)).u32(min(spec.keep_output, 0xFFFFFFFF))
     if spec.words:
         _write_arguments(writer, spec.words)
+        _write_arguments(writer, spec.premises or [])
     return writer.done()
 
 
