@@ -363,6 +363,7 @@ class Node:
         """Wait for all cleaning that goes on in the background."""
         while tasks := [*self._ending.values(), *self._cleaning.values()]:
             await asyncio.wait(tasks)
+        await self._suspending.forgotten()
 
     # ── making ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -432,6 +433,7 @@ class Node:
         for pause in (*_CLEAN_AGAIN_S, None):
             failures = await self._clean_once(id)
             if not failures:
+                await self._suspending.forgotten(id)
                 await asyncio.to_thread(self._records.remove, id)
                 self._remains.pop(id, None)
                 return

@@ -7,9 +7,6 @@ is taken up again. After a crash in between it is what was set aside, suspended.
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-
 import structlog
 
 from sandlot.errors import Conflict, NotFound, SandlotError
@@ -90,7 +87,7 @@ class RollingBack:
             log.error("a sandbox that could not go back stays on disk", sandbox=id, reason=str(error))
 
     async def _forget(self, aside: Record) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._suspending.image(aside.id), ignore_errors=True)
+        await self._suspending.give_up_memory(aside.id)
         if aside.disk is not None:
             try:
                 await self._maker.disks.release(self._maker.disks.find(aside.disk, aside.disk_bytes))

@@ -9,6 +9,7 @@ agent answers.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -36,6 +37,7 @@ class Suspending:
     def __init__(self, maker: Maker, saver: Saver) -> None:
         self._maker = maker
         self._saver = saver
+        self._forgetting: dict[str, asyncio.Task[None]] = {}
 
     def image(self, id: str) -> Path:
         """The folder with the memory of one that is suspended."""
@@ -101,8 +103,22 @@ class Suspending:
             if (plain := plainly(error)) is not None:
                 raise plain from error
             raise
-        await to_end(asyncio.to_thread(shutil.rmtree, self.image(id), ignore_errors=True))
+        await to_end(self.give_up_memory(id))
         return sandbox
+
+    async def give_up_memory(self, id: str) -> None:
+        """To free its blocks takes the file system a while, for which nobody who resumes it has to wait."""
+        await self.forgotten(id)
+        given_up = self.image(id).with_name("given-up")
+        await asyncio.to_thread(_move, self.image(id), given_up)
+        removing = asyncio.to_thread(shutil.rmtree, given_up, ignore_errors=True)
+        task = self._forgetting[id] = asyncio.create_task(removing, name=f"forget the memory of {id}")
+        task.add_done_callback(lambda _: self._forgetting.pop(id, None))
+
+    async def forgotten(self, *ids: str) -> None:
+        """Wait until what was given up is gone, of these or all."""
+        while tasks := [self._forgetting[id] for id in ids or self._forgetting if id in self._forgetting]:
+            await asyncio.wait(tasks)
 
     def _beginning(self, record: Record) -> Beginning:
         memory = record.suspended is not None and record.suspended.memory is not None
@@ -171,8 +187,15 @@ class Suspending:
             return None
         await agent.close()
         settled = await self._maker.note_durably(record, main=main, suspended=None)
-        await to_end(asyncio.to_thread(shutil.rmtree, self.image(record.id), ignore_errors=True))
+        await to_end(self.give_up_memory(record.id))
         return settled
+
+
+def _move(folder: Path, to: Path) -> None:
+    """What a crash may have left there is replaced; where there is nothing to move, nothing happens."""
+    shutil.rmtree(to, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(to)
 
 
 def _write_disk(slot: DiskSlot) -> None:
