@@ -34,7 +34,7 @@ from sandlot.core.model import (
     Snapshot,
     TenantStatus,
 )
-from sandlot.core.pausing import Pausing
+from sandlot.core.pausing import Pausing, StaysPaused
 from sandlot.core.pools import OFF, HotMemory, Pools, PoolSettings, PoolStatus
 from sandlot.core.rollback import Rollback
 from sandlot.core.roster import Roster
@@ -396,7 +396,7 @@ class Engine:
 
     async def explain(self, id: str, error: SandlotError) -> SandlotError:
         """What a caller should hear whose talk with a sandbox broke off: its end, where that is why."""
-        if not isinstance(error, Unavailable):
+        if not isinstance(error, Unavailable) or isinstance(error, StaysPaused):
             return error
         if (live := self._roster.get(id)) is None or not live.awake:
             return await self._gone(id)

@@ -27,7 +27,7 @@ from sandlot.core.roster import Roster
 from sandlot.core.tasks import Tasks
 from sandlot.core.timers import Timers
 from sandlot.core.turnstile import Turnstile
-from sandlot.errors import Conflict, NotFound, SandboxGone, SandboxPaused, SandlotError
+from sandlot.errors import Conflict, NotFound, SandboxGone, SandboxPaused, SandlotError, Unavailable
 from sandlot.node import Node
 from sandlot.store import Tenant
 from sandlot.tally import Durations
@@ -43,6 +43,10 @@ _TRY_AGAIN_AT_LAST_S: Final = 3600.0
 """It may never be possible: a process may hold open what was deleted."""
 _LOOK_FOR_ROOM_S: Final = 2.0
 _TRY_FOR_ROOM_AGAIN_S: Final = 10.0
+
+
+class StaysPaused(Unavailable):
+    """It could not be resumed now, and is as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +340,11 @@ class Pausing:
                     await self._thaw(live, timeout_s, reason)
                 else:
                     live = await self._read(sandbox, timeout_s, reason)
-        except BaseException:
+        except BaseException as error:
             stands = id in self._roster
             self._admission.rest(id, sandbox.tenant, held_by(sandbox, stands=stands), stands=stands)
+            if isinstance(error, Unavailable):
+                raise StaysPaused(f"sandbox {id} stays paused: {error.message}", **error.details) from error
             raise
         self._admission.started(id)
         self._wide_awake(id)

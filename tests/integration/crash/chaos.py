@@ -23,6 +23,7 @@ SETTLED_WITHIN_S = 60.0
 COUNT_EVERY = 6  # rounds; counting waits until all cleaning is done
 _PATHS = ("a", "b", "c")
 _SHOW = "for f in a b c; do [ -e $f ] && echo $f $(cat $f); done; true"
+_AT_REST = (State.RUNNING, State.PAUSED)
 _WORK = "echo begun > /tmp/worker; exec sleep 1000000"
 _REFUSALS = {0, 404, 409, 410, 502, 503, 504}  # what one may hear of a sandbox that something was done to
 
@@ -125,17 +126,13 @@ class Chaos:
         room = AT_MOST_ALIVE - len(self._known)
         for _ in range(dice.randint(min(1, room), max(0, min(3, room)))):
             self._marks += 1
-            work.append(self._create(dice.choice(("gvisor", "container", "container")), f"m{self._marks}"))
+            work.append(self._create(dice.choice(("gvisor", "container")), f"m{self._marks}"))
         for known in self._known.values():
-            choices = (
-                self._write,
-                self._write,
-                self._command,
-                self._command,
-                self._kill,
-                self._time_out,
-                None,
-            )
+            choices = [self._write, self._write, self._command, self._command, self._kill, None]
+            if known.sleepy:
+                choices += [self._resume, self._resume]
+            else:
+                choices += [self._time_out] if known.timed else [self._time_out, self._pause, self._pause]
             if (chosen := dice.choice(choices)) is not None:
                 work.append(chosen(known, dice.random()))
         return work
@@ -179,8 +176,24 @@ class Chaos:
         else:
             assert answer.status == 0 or self._down, answer
 
+    async def _pause(self, known: Known, chance: float) -> None:
+        """With its memory, where its tier has that, or its files alone."""
+        memory = known.tier == "gvisor" and chance < 0.9
+        known.sleepy = True
+        if not memory:
+            known.worker = None
+        answer = await self._client.pause(known.id, memory=memory)
+        self._say(f"pause {known.id} {memory=}: {answer.status} {'' if answer.ok else answer.content}")
+        self._done(known, answer)
+
+    async def _resume(self, known: Known, chance: float) -> None:
+        answer = await self._client.resume(known.id)
+        self._say(f"resume {known.id}: {answer.status} {'' if answer.ok else answer.content}")
+        self._done(known, answer)
+
     async def _time_out(self, known: Known, chance: float) -> None:
         known.hurt(State.KILLED, deadly=False)
+        known.timed = True
         answer = await self._client.set_timeout(known.id, 1 + chance)
         self._say(f"timeout {known.id}: {answer.status}")
         if self._done(known, answer):
@@ -190,7 +203,7 @@ class Chaos:
         """Whether it was acknowledged. A refusal needs a cause."""
         if answer.ok:
             return True
-        excused = self._down or known.may_end or known.id in self._wild
+        excused = self._down or known.may_end or known.id in self._wild or known.sleepy
         assert excused, (known, answer)
         assert answer.status in _REFUSALS, (known, answer)
         return False
@@ -222,7 +235,8 @@ class Chaos:
         except ProcessLookupError:
             return
         if (known := self._known.get(id)) is not None:
-            known.hurt(State.FAILED, deadly=what == "main process")
+            # What is on disk by then needs no process any more.
+            known.hurt(State.FAILED, deadly=what == "main process" and not known.sleepy)
             known.worker = None
         self._count_kill(f"{what} of {known.tier if known else 'one being made'}")
         self._say(f"shot {what} of {id}")
@@ -238,7 +252,7 @@ class Chaos:
         deadline = time.monotonic() + SETTLED_WITHIN_S
         while True:
             listed = {each["id"]: each for each in await self._client.all()}
-            between = [id for id, each in listed.items() if each["state"] != State.RUNNING]
+            between = [id for id, each in listed.items() if each["state"] not in _AT_REST]
             late = [id for id, known in self._known.items() if known.must_end and id in listed]
             if not between and not late:
                 break
@@ -248,7 +262,12 @@ class Chaos:
             assert id not in self._ended, f"{id} had ended, and runs"
             self._known.setdefault(id, Known(id, each["isolation"]))
         for known in list(self._known.values()):
-            await (self._must_live(known) if known.id in listed else self._must_have_ended(known))
+            if known.id not in listed:
+                await self._must_have_ended(known)
+            elif listed[known.id]["state"] == State.RUNNING or self._dice.random() < 0.4:
+                await self._must_live(known)
+            else:
+                assert known.sleepy, f"{known.id} is paused, and nobody wanted that"
 
     async def _must_live(self, known: Known) -> None:
         deadline = time.monotonic() + SETTLED_WITHIN_S
@@ -282,6 +301,8 @@ class Chaos:
 
     async def _count(self) -> None:
         """Everything on the host has its sandbox, every sandbox its things, and the pools are full."""
+        for known in list(self._known.values()):
+            await self._must_live(known)  # so that all of them have all things
         await asyncio.to_thread(self._host.expect, list(self._known))
 
     async def _finish(self) -> None:

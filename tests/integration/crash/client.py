@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 SANDBOXES = "/v1/sandboxes"
-EVERY_STATE = "creating,running,killing,killed,failed"
+EVERY_STATE = "creating,running,pausing,paused,resuming,killing,killed,failed"
 _GONE = (httpx.TransportError, httpx.StreamError)
 
 
@@ -57,6 +57,12 @@ class Client:
 
     async def set_timeout(self, id: str, seconds: float) -> Answer:
         return await self._ask("POST", f"{SANDBOXES}/{id}/timeout", json={"timeout_s": seconds})
+
+    async def pause(self, id: str, *, memory: bool) -> Answer:
+        return await self._ask("POST", f"{SANDBOXES}/{id}/pause", json={"memory": memory})
+
+    async def resume(self, id: str) -> Answer:
+        return await self._ask("POST", f"{SANDBOXES}/{id}/resume", json={})
 
     async def write(self, id: str, path: str, text: str) -> Answer:
         return await self._ask("PUT", f"{SANDBOXES}/{id}/files", params={"path": path}, content=text)

@@ -17,6 +17,8 @@ class Known:
 
     ``files`` has for each path all that may stand in it: several texts while a write was not acknowledged.
     ``may_end`` are the states in which it may have ended by what was done to it; empty while it must live.
+    ``sleepy``: since it was last seen awake somebody wanted it paused. ``timed``: a deadline of which nobody
+    was told may be set.
     """
 
     id: str
@@ -25,6 +27,8 @@ class Known:
     worker: int | None = None
     may_end: set[State] = field(default_factory=set)
     must_end: bool = False
+    sleepy: bool = False
+    timed: bool = False
 
     def hurt(self, state: State, *, deadly: bool) -> None:
         """Something was done that may end it, or must."""
@@ -33,6 +37,7 @@ class Known:
 
     def survived(self) -> None:
         self.may_end.clear()
+        self.sleepy = False
 
     def writing(self, path: str, text: str) -> None:
         self.files.setdefault(path, {None}).add(text)

@@ -314,6 +314,16 @@ async def test_one_that_cannot_be_read_stays_as_it_is(boot: Boot) -> None:
     assert (await engine.resume(made.id)).state is State.RUNNING
 
 
+async def test_who_cannot_wake_it_hears_why(boot: Boot) -> None:
+    engine, node = await boot()
+    made = await engine.create(CreateSandbox())
+    await engine.pause(made.id, memory=False)
+    node.time_failure = Unavailable("the runtime failed")
+    with pytest.raises(Unavailable, match="stays paused: the runtime failed") as failed:
+        await engine.live(made.id)
+    assert await engine.explain(made.id, failed.value) is failed.value
+
+
 async def test_one_whose_disk_is_lost_has_failed(boot: Boot) -> None:
     engine, node = await boot(Limits(pause_to_disk_after_s=0))
     made = await engine.create(CreateSandbox())
