@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from sandlot.core.model import CreateSandbox, CreateSnapshot, Fork, Hooks
-from sandlot.errors import Conflict, LimitExceeded
+from sandlot.errors import Conflict, LimitExceeded, SandboxPaused, SandlotError, Unavailable
 
 from .fake_engine import ENDED, ID, FakeEngine, sandbox, snapshot
 from .wire import exchange
@@ -209,3 +209,15 @@ async def test_a_bad_body_never_reaches_the_engine(
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_argument")
     assert word in answer.json()["error"]["message"]
     assert engine.requests == []
+
+
+async def test_whose_code_is_cut_off_before_it_said_anything_hears_of_the_pause(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    async def explain(id: str, error: SandlotError) -> SandlotError:
+        return SandboxPaused(f"sandbox {id} is paused")
+
+    engine.explain = explain  # type: ignore[method-assign]
+    engine.only.interpreter.events.put_nowait(Unavailable("the server let go of the run"))
+    answer = await client.post(f"{AT}/code", json={"code": "work()"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "sandbox_paused")

@@ -82,7 +82,8 @@ async def identify(connection: HTTPConnection) -> Tenant:
 async def explained(connection: HTTPConnection, error: SandlotError) -> SandlotError:
     """The engine's word on why a talk with a sandbox broke off."""
     sandbox_id = connection.path_params.get("sandbox_id")
-    if sandbox_id is None:
+    admitted = hasattr(connection.state, "tenant")
+    if sandbox_id is None or not admitted or not isinstance(error, Unavailable):
         return error
     try:
         return await engine_of(connection).explain(sandbox_id, error)
@@ -119,10 +120,7 @@ class NativeRoute(APIRoute):
                 idle_s=door.body_idle_s,
                 whole_s=WHOLE_BODY * door.body_idle_s if takes_json else None,
             )
-            try:
-                return await handle(Request(scope, receive))
-            except Unavailable as error:
-                raise await explained(request, error) from error
+            return await handle(Request(scope, receive))
 
         return admitted
 

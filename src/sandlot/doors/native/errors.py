@@ -19,6 +19,7 @@ from starlette.routing import Match
 
 from sandlot.doors.encoding import Json
 from sandlot.doors.errors import mapped, retry_after
+from sandlot.doors.native.door import explained
 from sandlot.errors import (
     Conflict,
     DeadlineExceeded,
@@ -118,6 +119,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_sandlot_error(connection: HTTPConnection, error: SandlotError) -> Response:
+    error = await explained(connection, error)
     if status_of(error) == 500:
         return internal_response(error, connection)
     return response_for(error)
