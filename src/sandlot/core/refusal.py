@@ -16,7 +16,7 @@ def why_not(sandbox: Sandbox) -> SandlotError:
         case State.RUNNING:
             return Unavailable(f"sandbox {id} is being adopted after a restart of the server; try again")
         case State.PAUSING:
-            return SandboxPaused(f"sandbox {id} is being paused: {sandbox.reason}; resume it")
+            return SandboxPaused(f"sandbox {id} is being paused; resume it")
         case State.PAUSED:
             return SandboxPaused(f"sandbox {id} is paused: {sandbox.reason}; resume it")
         case State.RESUMING:
