@@ -191,7 +191,9 @@ class Snapshots:
             return False
         self._admission.ended(id)
         try:
-            await self._node.delete_snapshot(id)
+            grown = await self._node.delete_snapshot(id)
+            for heir, tenant, stored_bytes in await self._store.grow(grown):
+                self._admission.hold(heir, tenant, _amounts(stored_bytes))
         except SandlotError as error:
             _log.warning("what is left of a snapshot goes at the next start", id=id, reason=error.message)
         return True

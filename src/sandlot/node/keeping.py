@@ -77,9 +77,9 @@ class Keeping:
         async with _in_thread(self._store.open(snapshot_id, names)) as files:
             yield Capture(facts, files.folder)
 
-    async def delete(self, snapshot_id: str) -> None:
+    async def delete(self, snapshot_id: str) -> dict[str, int]:
         """See ``Node.delete_snapshot``."""
-        await to_end(asyncio.to_thread(self._store.delete, snapshot_id))
+        return await to_end(asyncio.to_thread(self._store.delete, snapshot_id))
 
     async def sweep(self, keep: set[str]) -> list[Leftover]:
         """See ``Node.sweep_snapshots``."""

@@ -54,6 +54,7 @@ from sandlot.node.sandbox import NodeSandbox, Parts, connect
 from sandlot.node.saving import Saver
 from sandlot.node.snapshots import SnapshotStore
 from sandlot.node.suspending import Suspending
+from sandlot.node.swapping import Swapper
 from sandlot.node.turns import Turns
 from sandlot.node.usage import Usage, measure
 from sandlot.tally import Stock
@@ -105,6 +106,7 @@ class Node:
         self._saver = Saver(self._maker, store.space)
         self._suspending = Suspending(self._maker, self._saver)
         self._turns = Turns()
+        self._swapper = Swapper()
         captures = self._folder / "captures"
         copying = Copying(self._maker, self._saver, self._suspending, store.space)
         self._forking = Forking(captures, copying, self._turns, self._enter_new)
@@ -149,6 +151,7 @@ class Node:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         self._keepers.clear()
+        await self._swapper.close()
         await self.drain()
         for sandbox in list(self._sandboxes.values()):
             await sandbox.close()
@@ -263,6 +266,7 @@ class Node:
             sandbox, record = self._maker.found(id), self._maker.recorded(id)
             await sandbox.pause()
             self._maker.note(record, paused=True)
+            self._swapper.begin(id, sandbox.parts.cgroup)
 
     async def suspend(self, id: str, *, memory: bool) -> None:
         """Put all of it on disk, whether it runs or is frozen, and end what runs: from then on it is
@@ -272,6 +276,7 @@ class Node:
         NotEnoughSpace, Unavailable, DeadlineExceeded.
         """
         async with self._turns.of(id):
+            self._swapper.end(id)
             await self._suspending.suspend(id, memory=memory)
 
     async def resume(self, id: str, spec: SandboxSpec) -> NodeSandbox:
@@ -283,6 +288,7 @@ class Node:
         async with self._turns.of(id):
             if (sandbox := self._sandboxes.get(id)) is None:
                 return await self._suspending.resume(id, spec)
+            self._swapper.end(id)
             self._maker.note(self._maker.recorded(id), paused=False)
             await sandbox.wake()
             return sandbox
@@ -318,9 +324,9 @@ class Node:
         async with self._turns.of(id):
             return await self._rolling_back.roll_back(id, spec, snapshot_id)
 
-    async def delete_snapshot(self, snapshot_id: str) -> None:
-        """Idempotent. What others share with it stays."""
-        await self._keeping.delete(snapshot_id)
+    async def delete_snapshot(self, snapshot_id: str) -> dict[str, int]:
+        """Idempotent. What others share with it stays, and counts for them: so many bytes more, by id."""
+        return await self._keeping.delete(snapshot_id)
 
     async def sweep_snapshots(self, keep: set[str]) -> list[Leftover]:
         """Remove every snapshot that is not in ``keep``, and what half-made ones left."""
@@ -424,6 +430,7 @@ class Node:
         self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
 
     async def _kill(self, id: str, reason: str) -> None:
+        self._swapper.end(id)
         if (sandbox := self._sandboxes.pop(id, None)) is not None:
             await sandbox.close(reason)
         await asyncio.to_thread(self._maker.kill, id)

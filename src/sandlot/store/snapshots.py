@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sandlot.errors import Conflict
@@ -68,10 +68,18 @@ class SnapshotStore:
 
     async def charges(self) -> list[tuple[str, str, int]]:
         """Of all that there are: id, tenant and stored bytes."""
-        query = select(snapshots.c.id, snapshots.c.tenant, snapshots.c.stored_bytes)
+        return await self._database.run(_charges)
+
+    async def grow(self, more: Mapping[str, int]) -> list[tuple[str, str, int]]:
+        """Some store so many bytes more now; of those that there are, what ``charges`` tells."""
+        if not more:
+            return []
 
         def work(connection: Connection) -> list[tuple[str, str, int]]:
-            return [(id, tenant, stored) for id, tenant, stored in connection.execute(query)]
+            for id, count in more.items():
+                grown = {"stored_bytes": snapshots.c.stored_bytes + count}
+                connection.execute(update(snapshots).where(snapshots.c.id == id).values(grown))
+            return _charges(connection, snapshots.c.id.in_(more))
 
         return await self._database.run(work)
 
@@ -94,6 +102,11 @@ class SnapshotStore:
             return [dict(row) for row in connection.execute(query).mappings()]
 
         return await self._database.run(work)
+
+
+def _charges(connection: Connection, *which: ColumnElement[bool]) -> list[tuple[str, str, int]]:
+    query = select(snapshots.c.id, snapshots.c.tenant, snapshots.c.stored_bytes).where(*which)
+    return [(id, tenant, stored) for id, tenant, stored in connection.execute(query)]
 
 
 def _of(tenant: str, now: datetime) -> Select[Any]:

@@ -172,8 +172,9 @@ class FakeNode:
         self._move(id, self.world.running)
         return self._enter(id)
 
-    async def delete_snapshot(self, snapshot_id: str) -> None:
+    async def delete_snapshot(self, snapshot_id: str) -> dict[str, int]:
         self.world.snapshots.discard(snapshot_id)
+        return {}
 
     async def sweep_snapshots(self, keep: set[str]) -> list[Any]:
         strays = self.world.snapshots - set(keep)

@@ -150,6 +150,29 @@ async def test_a_tenant_is_charged_for_what_its_snapshots_store(boot: Boot) -> N
     assert node.world.snapshots == set()
 
 
+async def test_what_a_deleted_one_shared_counts_for_who_has_it_still(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever deletes the first of two equal ones would store for nothing."""
+    engine, node = await boot()
+    box = await engine.create(CreateSandbox())
+    first = await engine.snapshot(box.id, MINE, CreateSnapshot())
+    second = await engine.snapshot(box.id, MINE, CreateSnapshot())
+    used = engine.status(MINE).disk_mib
+
+    async def delete(id: str) -> dict[str, int]:
+        node.world.snapshots.discard(id)
+        return {second.id: 5 << 20, "gone-meanwhile": 1}
+
+    monkeypatch.setattr(node, "delete_snapshot", delete)
+    await engine.delete_snapshot(MINE, first.id)
+    assert engine.status(MINE).disk_mib == used - 1 + 5
+    assert (await engine.get_snapshot(MINE, second.id)).stored_bytes == second.stored_bytes + (5 << 20)
+    await engine.stop()
+    engine, _ = await boot()
+    assert engine.status(MINE).disk_mib == used - 1 + 5
+
+
 async def test_one_that_turns_out_too_large_for_the_quota_is_refused(
     boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ A folder holds both, and appears and goes whole, by one rename.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,13 +47,16 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """``key`` is this snapshot's own, though its id be used again; ``index`` is the index's checksum."""
+    """``key`` is this snapshot's own, though its id be used again; ``index`` is the index's checksum.
+    ``made_at`` are nanoseconds of the clock, for their order.
+    """
 
     id: str
     key: str
     about: dict[str, Any]
     packs: frozenset[str]
     index: str
+    made_at: int
     version: int = 1
 
 
@@ -66,7 +70,7 @@ def write(folder: Path, id: str, key: str, about: dict[str, Any], parts: dict[st
     folder.mkdir(mode=0o700)
     index = msgspec.msgpack.encode(parts)
     packs = frozenset(pack for part in parts.values() for pack in part.packs)
-    head = Head(id, key, about, packs, sum_of(index).hex())
+    head = Head(id, key, about, packs, sum_of(index).hex(), time.time_ns())
     body = msgspec.json.encode(head)
     for name, content in ((INDEX, index), (HEAD, body + b"\n" + sum_of(body).hex().encode())):
         with open(folder / name, "xb") as file:

@@ -20,6 +20,11 @@ def joined(ranges: Iterable[Range]) -> Iterator[Range]:
         yield begin, end
 
 
+def length(ranges: Iterable[Range]) -> int:
+    """How many pages these are, where none is in two of them."""
+    return sum(end - first for first, end in ranges)
+
+
 def without(ranges: Iterable[Range], others: Iterable[Range]) -> Iterator[Range]:
     """The pages of ``ranges`` that are not in ``others``."""
     rest = joined(others)

@@ -28,7 +28,8 @@ from sandlot.node.snapshots import manifest
 from sandlot.node.snapshots.copies import Copies, Materialised
 from sandlot.node.snapshots.manifest import Head, Manifest, Part
 from sandlot.node.snapshots.packs import Packs
-from sandlot.node.snapshots.ranges import Range, without
+from sandlot.node.snapshots.pages import PAGE
+from sandlot.node.snapshots.ranges import Range, length, without
 from sandlot.node.snapshots.saving import compare, take
 from sandlot.node.snapshots.space import Space
 
@@ -115,10 +116,14 @@ class SnapshotStore:
             with self._copies.of(found, names) as copy:
                 yield copy
 
-    def delete(self, id: str) -> None:
-        """Idempotent. Who has it open may go on; what others share with it stays."""
+    def delete(self, id: str) -> dict[str, int]:
+        """Idempotent. Who has it open may go on; what others share with it stays.
+
+        A page counts for the oldest snapshot that has it, which is what ``save`` returns. So some count for
+        more from now on: for how many bytes, by id.
+        """
         with self._ready():
-            self._delete(_check(id))
+            return self._delete(_check(id))
 
     def ids(self) -> set[str]:
         """Damaged ones, too."""
@@ -209,10 +214,11 @@ class SnapshotStore:
                     if (self._gone / key).exists():
                         self._finish(self._gone / key, head)
 
-    def _delete(self, id: str) -> None:
+    def _delete(self, id: str) -> dict[str, int]:
         folder = self._manifests / id
         if not folder.exists():
-            return
+            return {}
+        heirs = self._heirs(id)
         head = self._heads.pop(id, None)
         self._unreadable.discard(id)
         gone = self._gone / (head.key if head else secrets.token_hex(8))
@@ -220,10 +226,27 @@ class SnapshotStore:
         manifest.sync_folder(self._manifests)
         if head is None:
             shutil.rmtree(gone)
-            return
+            return heirs
         self._copies.forget(head.key)
         if head.key not in self._pinned:
             self._finish(gone, head)
+        return heirs
+
+    def _heirs(self, id: str) -> dict[str, int]:
+        """For how many bytes more the others count without this one."""
+        found: dict[str, int] = {}
+        with contextlib.suppress(KeyError, Conflict, NotFound):
+            own = self._heads[id]
+            rest = manifest.ranges(self._parts(own).values())
+            others = [head for head in self._heads.values() if head is not own and head.packs & rest.keys()]
+            for head in sorted(others, key=lambda head: head.made_at):
+                theirs = manifest.ranges(self._parts(head).values())
+                left = {pack: list(without(ranges, theirs.get(pack, ()))) for pack, ranges in rest.items()}
+                pages = sum(map(length, rest.values())) - sum(map(length, left.values()))
+                if head.made_at > own.made_at and pages:
+                    found[head.id] = pages * PAGE
+                rest = left
+        return found
 
     def _finish(self, gone: Path, head: Head) -> None:
         """Give back what a deleted snapshot alone had. Where that fails now, it is for the next sweep."""

@@ -115,6 +115,18 @@ def test_pages_that_nobody_needs_any_more_are_given_back(
     assert data_bytes(folder) == 50 * PAGE
 
 
+def test_a_page_counts_for_the_oldest_that_has_it(store: SnapshotStore, tmp_path: Path) -> None:
+    save(store, tmp_path / "work", "one", {"pages.img": MEMORY})
+    save(store, tmp_path / "work", "two", {"pages.img": MEMORY[50 * PAGE :] + pages(900)}, like="one")
+    save(store, tmp_path / "work", "three", {"pages.img": MEMORY[20 * PAGE :] + pages(900)}, like="one")
+    save(store, tmp_path / "work", "four", {"pages.img": MEMORY[60 * PAGE :] + pages(900)}, like="two")
+    assert store.delete("one") == {"two": 150 * PAGE, "three": 30 * PAGE}
+    assert store.delete("one") == {}
+    assert store.delete("four") == {}
+    assert store.delete("two") == {"three": 150 * PAGE}
+    assert store.delete("three") == {}
+
+
 def test_who_restores_is_not_disturbed_by_a_deletion(
     store: SnapshotStore, folder: Path, tmp_path: Path
 ) -> None:
