@@ -82,7 +82,7 @@ def list_(config: Config = None, data_dir: DataDir = None, json: Json = False) -
     if json:
         as_json([_document(tenant, use) for tenant, use in found])
         return
-    columns = ("NAME", "KEYS", "SANDBOXES", "CPUS", "MEMORY MIB", "DISK MIB", "CREATES/MIN")
+    columns = ("NAME", "KEYS", "SANDBOXES", "PAUSED", "CPUS", "MEMORY MIB", "DISK MIB", "CREATES/MIN")
     print_table(columns, (_row(tenant, use) for tenant, use in found))
 
 
@@ -145,6 +145,7 @@ def _row(tenant: Tenant, use: TenantUse) -> tuple[object, ...]:
         tenant.name,
         use.keys,
         _of(use.sandboxes, quotas.max_sandboxes),
+        use.paused,
         _of(use.cpus, quotas.max_cpus),
         _of(use.memory_mib, quotas.max_memory_mib),
         _of(use.disk_mib, quotas.max_disk_mib),

@@ -102,7 +102,8 @@ class LocalServer:
     async def _keys(self) -> list[str]:
         """One for each tenant that has sandboxes."""
         settings = Settings.model_validate({"data_dir": self.folder / "data"})
-        found = [tenant.name for tenant, use in await tenants.everyone(settings) if use.sandboxes]
+        everyone = await tenants.everyone(settings)
+        found = [tenant.name for tenant, use in everyone if use.sandboxes or use.paused]
         return [await keys.create(settings, "to end all sandboxes", name) for name in found]
 
     def _kill_all(self, key: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sandlot.errors import Conflict, NotFound
@@ -47,6 +47,8 @@ class TenantUse:
     cpus: float = 0.0
     memory_mib: int = 0
     disk_mib: int = 0
+    paused: int = 0
+    """Not among ``sandboxes``: they hold their disks, and memory where they are only frozen."""
     keys: int = 0
     """Those not revoked."""
 
@@ -76,13 +78,15 @@ class TenantStore:
 
     async def use(self, living: Iterable[str]) -> dict[str, TenantUse]:
         """By name, of tenants that have anything. ``living`` are the states of what did not end."""
+        runs, in_memory = sandboxes.c.depth.is_(None), func.coalesce(sandboxes.c.depth, "frozen") == "frozen"
         of_sandboxes = (
             select(
                 sandboxes.c.tenant,
-                func.count(),
-                func.sum(sandboxes.c.cpus),
-                func.sum(sandboxes.c.memory_mib),
+                func.sum(case((runs, 1), else_=0)),
+                func.sum(case((runs, sandboxes.c.cpus), else_=0.0)),
+                func.sum(case((in_memory, sandboxes.c.memory_mib), else_=0)),
                 func.sum(sandboxes.c.disk_mib),
+                func.sum(case((runs, 0), else_=1)),
             )
             .where(sandboxes.c.state.in_(list(living)))
             .group_by(sandboxes.c.tenant)

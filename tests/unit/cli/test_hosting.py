@@ -61,7 +61,14 @@ def test_tenants_are_made_bounded_listed_and_removed(sandlot: Sandlot, tmp_path:
     assert default["name"] == "default"
     assert set(default["quotas"].values()) == {None}
     assert acme["quotas"]["creates_per_minute"] == 9
-    assert acme["use"] == {"sandboxes": 0, "cpus": 0.0, "memory_mib": 0, "disk_mib": 0, "keys": 1}
+    assert acme["use"] == {
+        "sandboxes": 0,
+        "cpus": 0.0,
+        "memory_mib": 0,
+        "disk_mib": 0,
+        "paused": 0,
+        "keys": 1,
+    }
     assert "0 of 5" in sandlot("tenants", "ls", *where).stdout
     assert "has 1 key;" in sandlot("tenants", "rm", "acme", *where, code=1).stderr
     [key] = json.loads(sandlot("keys", "ls", "--json", *where).stdout)

@@ -57,7 +57,17 @@ async def test_use_counts_what_did_not_end(database: Database) -> None:
         await sandboxes.add(row(f"sb{number}", "acme", state=state), event(f"sb{number}"))
     await KeyStore(database).create("laptop")
     use = await tenants.use(["running"])
-    assert use == {"acme": TenantUse(2, pytest.approx(0.2), 1024, 200, 0), "default": TenantUse(keys=1)}
+    assert use == {"acme": TenantUse(2, pytest.approx(0.2), 1024, 200), "default": TenantUse(keys=1)}
+
+
+async def test_of_paused_ones_use_counts_what_they_hold(database: Database) -> None:
+    sandboxes, tenants = SandboxStore(database), TenantStore(database)
+    await tenants.create(Tenant("acme"))
+    for depth in (None, "frozen", "disk", "files"):
+        id, state = f"sb{depth}", "paused" if depth else "running"
+        await sandboxes.add(row(id, "acme", state=state, depth=depth), event(id))
+    use = await tenants.use(["running", "paused"])
+    assert use == {"acme": TenantUse(1, pytest.approx(0.1), 1024, 400, paused=3)}
 
 
 async def test_a_removed_tenant_leaves_nothing_and_gets_nothing(database: Database) -> None:
