@@ -3,6 +3,7 @@
 "use strict";
 
 const fs = require("node:fs");
+const { drawFromSystem } = require("./crypto.cjs");
 
 const PATH = "/run/sandlot/generation"; // what it holds rises with each restore
 
@@ -41,6 +42,7 @@ let ours = Math.random;
  * code has put one there.
  */
 function reseed() {
+  drawFromSystem();
   if (Math.random !== ours) return;
   ours = generator(fs.openSync("/dev/urandom", "r"));
   Math.random = ours;

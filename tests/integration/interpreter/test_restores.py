@@ -36,6 +36,14 @@ GENERATORS = (
     Generator("bash", "RANDOM=1", "echo $RANDOM $RANDOM"),
 )
 
+UNSEEDED = (  # but warm: what they draw next is in memory
+    Generator("javascript", "Math.random()", "Math.random()"),
+    Generator("javascript", "crypto.randomUUID()", "crypto.randomUUID()"),
+    Generator("javascript", "crypto.randomUUID()", "require('crypto').randomBytes(8).toString('hex')"),
+    Generator("javascript", "crypto.randomUUID()", "(await import('crypto')).randomInt(1e12)"),
+    Generator("java", "Math.random()", "Math.random()"),
+)
+
 
 @pytest.fixture(scope="module")
 def coder(server: LocalServer) -> Iterator[Sandbox]:
@@ -57,11 +65,11 @@ def test_a_new_generation_draws_anew_and_the_same_one_does_not(coder: Sandbox, g
 
 def test_the_children_of_a_fork_draw_differently_and_keep_their_variables(coder: Sandbox) -> None:
     coder.run_code("let kept = Math.random()", language="javascript")
-    for generator in GENERATORS:
+    for generator in (*GENERATORS, *UNSEEDED):
         coder.run_code(generator.seeded, language=generator.language)
     with ExitStack() as stack:
         children = [stack.enter_context(child) for child in coder.fork(2)]
-        for generator in (*GENERATORS, Generator("javascript", "", "Math.random()")):
+        for generator in (*GENERATORS, *UNSEEDED):
             drawn = {generator.drawn(child) for child in children}
             assert len(drawn) == 2, generator
         kept = {child.run_code("kept", language="javascript").text for child in [coder, *children]}
