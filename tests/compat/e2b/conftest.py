@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import e2b
@@ -12,6 +13,7 @@ import e2b_code_interpreter
 import pytest
 
 from sandlot.server.local import LocalServer
+from tests.integration.tenants.conftest import Tenants, tenants_of
 
 from .environment import MISLEADING, environment_of
 
@@ -66,6 +68,27 @@ def sandbox(make: Make) -> e2b.Sandbox:
 async def async_sandbox(async_make: AsyncMake) -> e2b.AsyncSandbox:
     """A new sandbox."""
     return await async_make()
+
+
+@pytest.fixture(scope="session")
+def tenants(server: LocalServer) -> Iterator[Tenants]:
+    """Makes tenants, each once for the whole run: commands that make and remove one take their time."""
+    for make in tenants_of(server):
+        yield cache(make)
+
+
+@pytest.fixture(scope="module")
+def shared(server: LocalServer) -> Iterator[e2b.Sandbox]:
+    """One sandbox for a module's tests, which do it no harm and do not mind what others leave in it."""
+    sandbox = e2b.Sandbox.create("base", timeout=1800)
+    yield sandbox
+    sandbox.kill()
+
+
+@pytest.fixture
+async def async_shared(shared: e2b.Sandbox) -> e2b.AsyncSandbox:
+    """The same one."""
+    return await e2b.AsyncSandbox.connect(shared.sandbox_id, timeout=1800)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,11 @@ def cli(tmp_path: Path) -> Cli:
     return run
 
 
+@pytest.fixture
+def sandbox(shared: e2b.Sandbox) -> e2b.Sandbox:
+    return shared
+
+
 def output_of(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -38,14 +38,6 @@ ODD_NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def shared(server: LocalServer) -> Iterator[Sandbox]:
-    """One for the tests that do not mind what others have left in it."""
-    sandbox = Sandbox.create(timeout=1800)
-    yield sandbox
-    sandbox.kill()
-
-
 def shown(sandbox: Sandbox, command: str, user: str = "user") -> str:
     return sandbox.commands.run(command, user=user).stdout.strip()
 

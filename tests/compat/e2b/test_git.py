@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from e2b import AsyncSandbox, GitAuthException, GitUpstreamException, InvalidArgumentException, Sandbox
-
-from sandlot.server.local import LocalServer
 
 ME = ("Ada", "ada@example.com")
 
 
-@pytest.fixture(scope="module")
-def sandbox(server: LocalServer) -> Iterator[Sandbox]:
-    """Shared: each test works in a folder of its own."""
-    sandbox = Sandbox.create(timeout=1800)
-    yield sandbox
-    sandbox.kill()
+@pytest.fixture
+def sandbox(shared: Sandbox) -> Sandbox:
+    """Each test works in a folder of its own."""
+    return shared
+
+
+@pytest.fixture
+def async_sandbox(async_shared: AsyncSandbox) -> AsyncSandbox:
+    return async_shared
 
 
 def repository(sandbox: Sandbox, path: str) -> str:

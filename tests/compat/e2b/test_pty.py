@@ -20,8 +20,20 @@ from e2b import (
 )
 from e2b.sandbox.commands.command_handle import PtySize
 
+from .conftest import Make
+
 SIZE = PtySize(rows=30, cols=100)
 PATIENCE_S = 60
+
+
+@pytest.fixture
+def sandbox(shared: Sandbox) -> Sandbox:
+    return shared
+
+
+@pytest.fixture
+def async_sandbox(async_shared: AsyncSandbox) -> AsyncSandbox:
+    return async_shared
 
 
 def shown(terminal: CommandHandle) -> str:
@@ -99,7 +111,8 @@ def test_how_the_shell_ends(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.e2b("pty.kill")
-def test_a_terminal_is_killed(sandbox: Sandbox) -> None:
+def test_a_terminal_is_killed(make: Make) -> None:
+    sandbox = make()
     terminal = sandbox.pty.create(SIZE)
     assert [info.pid for info in sandbox.commands.list()] == [terminal.pid]
     assert sandbox.pty.kill(terminal.pid) is True

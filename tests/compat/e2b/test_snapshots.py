@@ -10,7 +10,7 @@ import pytest
 from e2b import AsyncSandbox, Sandbox
 
 from sandlot.server.local import LocalServer
-from tests.integration.tenants.conftest import Tenants, tenants_of
+from tests.integration.tenants.conftest import Tenants
 
 from .conftest import AsyncMake, Make
 
@@ -24,11 +24,6 @@ def sandbox(server: LocalServer) -> Iterator[Sandbox]:
     sandbox.files.write("file", "as it was")
     yield sandbox
     sandbox.kill()
-
-
-@pytest.fixture
-def tenants(server: LocalServer) -> Iterator[Tenants]:
-    yield from tenants_of(server)
 
 
 def snapshots(**options: str | int | None) -> list[str]:

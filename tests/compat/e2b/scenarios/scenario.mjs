@@ -221,17 +221,18 @@ async function errors(sandbox) {
 const all = { sandboxes, commands, terminal, files, code, pausing, snapshots, errors }
 const outcome = {}
 const sandbox = await Sandbox.create()
-const interpreter = await CodeSandbox.create()
+const made = [sandbox]
 try {
   for (const part of parts) {
     try {
-      outcome[part] = await all[part](part === 'code' ? interpreter : sandbox)
+      if (part === 'code') made.push(await CodeSandbox.create())
+      outcome[part] = await all[part](part === 'code' ? made.at(-1) : sandbox)
     } catch (error) {
       outcome[part] = String(error.stack)
     }
   }
 } finally {
-  await Promise.all([sandbox.kill(), interpreter.kill()])
+  await Promise.all(made.map((each) => each.kill()))
 }
 // Timers that some versions leave behind would keep it for a minute.
 process.stdout.write(JSON.stringify(outcome), () => process.exit(0))

@@ -12,6 +12,7 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from e2b import (
@@ -223,10 +224,12 @@ PARTS: dict[str, Callable[[Any], dict[str, Any]]] = {
 
 def main() -> None:
     outcome: dict[str, Any] = {}
-    with Sandbox.create() as sandbox, CodeSandbox.create() as interpreter:
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox.create())
         for name in sys.argv[1:]:
             try:
-                outcome[name] = PARTS[name](interpreter if name == "code" else sandbox)
+                own = stack.enter_context(CodeSandbox.create()) if name == "code" else sandbox
+                outcome[name] = PARTS[name](own)
             except Exception:
                 outcome[name] = traceback.format_exc()
     json.dump(outcome, sys.stdout)
