@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,9 @@ _WEIGHT = 25
 server must answer then, and the admin's shell; where nobody else wants them, sandboxes have all.
 """
 _LEAST_WEIGHT = 1
+_RECLAIM_BYTES = 64 << 20
+_SWAP_ALL = 100
+"""Swappiness (admin-guide/cgroup-v1/memory.rst): programs' memory as well as files'."""
 _LOOK_AGAIN_S = 0.5
 """For what a dying process has started meanwhile, or one that is slow to die."""
 _CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
@@ -216,6 +219,14 @@ class Cgroup:
             return _keyed(self.folder("memory") / "cgroup.events")["frozen"] == 1
         return (self.folder("freezer") / "freezer.state").read_text() == "FROZEN\n"
 
+    def limit_processors(self, cpus: float | None) -> None:
+        """So many at once; None for as many as there are."""
+        if self.is_v2:
+            quota = "max" if cpus is None else str(_quota_us(cpus))
+            _write(self.folder("cpu") / "cpu.max", f"{quota} {_PERIOD_US}")
+        else:
+            _write(self.folder("cpu") / "cpu.cfs_quota_us", -1 if cpus is None else _quota_us(cpus))
+
     def yield_processors(self, on: bool) -> None:
         """Whether anybody else's task may interrupt the group's at once. Raises OSError."""
         folder = self.folder("cpu")
@@ -259,6 +270,33 @@ class Cgroup:
         held = stat["total_rss"] + shmem + self._kernel_bytes_v1()
         return MemoryUse(held, max(0, stat["total_cache"] - shmem))
 
+    def swap_out(self, stop: Callable[[], bool]) -> None:
+        """Move what it holds to the host's swap, as far as that goes, or until ``stop``. For one that stands
+        still; blocks for as long as the swap takes. Raises OSError.
+
+        On v1 the kernel does it in one go, which ``stop`` does not interrupt.
+        """
+        memory = self.folder("memory")
+        if self._layout.is_v2:
+            _write_if_there(memory / "memory.swap.max", "max")
+            while not stop() and _reclaim(memory):
+                pass
+        else:
+            _write_if_there(memory / "memory.memsw.limit_in_bytes", -1)
+            _write_if_there(memory / "memory.swappiness", _SWAP_ALL)
+            if not stop():
+                _write(memory / "memory.force_empty", 0)
+
+    def stay_in_memory(self) -> None:
+        """From now on nothing more of it goes to swap; what is there comes back by use. Raises OSError."""
+        memory = self.folder("memory")
+        if self._layout.is_v2:
+            _write_if_there(memory / "memory.swap.max", 0)
+        else:
+            _write_if_there(memory / "memory.swappiness", 0)
+            limit = (memory / "memory.limit_in_bytes").read_text().strip()
+            _write_if_there(memory / "memory.memsw.limit_in_bytes", limit)
+
     def usage_bytes(self) -> int:
         """What the group holds and caches, together: one small read."""
         name = "memory.current" if self._layout.is_v2 else "memory.usage_in_bytes"
@@ -297,7 +335,7 @@ class Cgroup:
         _write(parent / "cpu.weight", _WEIGHT)
         own = parent / self._id
         own.mkdir(exist_ok=True)
-        _write(own / "cpu.max", f"{_quota_us(limits.cpus)} {_PERIOD_US}")
+        self.limit_processors(limits.cpus)
         _write(own / "memory.max", limits.memory_max_bytes)
         if limits.memory_high_bytes < limits.memory_max_bytes:
             _write(own / "memory.high", limits.memory_high_bytes)
@@ -312,7 +350,7 @@ class Cgroup:
                 folder.mkdir(parents=True)
                 _write_if_there(folder.parent / "cpu.shares", 1024 * _WEIGHT // 100)
         _write(self.folder("cpu") / "cpu.cfs_period_us", _PERIOD_US)
-        _write(self.folder("cpu") / "cpu.cfs_quota_us", _quota_us(limits.cpus))
+        self.limit_processors(limits.cpus)
         memory = self.folder("memory")
         _write(memory / "memory.limit_in_bytes", limits.memory_max_bytes)
         _write_if_there(memory / "memory.memsw.limit_in_bytes", limits.memory_max_bytes)
@@ -388,6 +426,19 @@ def _write(path: Path, value: int | str) -> None:
         os.write(descriptor, str(value).encode())
     finally:
         os.close(descriptor)
+
+
+def _reclaim(memory: Path) -> bool:
+    """Whether there may be more."""
+    try:
+        _write(memory / "memory.reclaim", _RECLAIM_BYTES)
+    except FileNotFoundError:  # Linux before 5.19
+        return False
+    except OSError as error:
+        if error.errno != errno.EAGAIN:
+            raise
+        return False
+    return True
 
 
 def _write_if_there(path: Path, value: int | str) -> None:

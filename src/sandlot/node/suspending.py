@@ -90,7 +90,6 @@ class Suspending:
             self._saver.check_runtime(record.tier, record.runtime, f"sandbox {id}")
         if record.main is not None or record.network is not None or kept.waking:
             record = await self._maker.take_down(record)
-        await self.verify(record)
         limits = self._maker.driver(spec.tier).limits(spec)
         waking = Suspended(kept.memory, waking=True)
         try:
@@ -125,7 +124,18 @@ class Suspending:
         slot = self._slot(record)
 
         async def reopen() -> tuple[DiskSlot, int]:
-            return slot, await self._maker.disks.reopen(slot, anew=not memory)
+            verifying = asyncio.ensure_future(self.verify(record))  # a processor's work beside a disk's
+            try:
+                userns = await self._maker.disks.reopen(slot, anew=not memory)
+            except BaseException:
+                await asyncio.gather(verifying, return_exceptions=True)
+                raise
+            try:
+                await verifying
+            except BaseException:
+                os.close(userns)
+                raise
+            return slot, userns
 
         return Beginning(reopen, memory=self.image(record.id) if memory else None, secret=record.secret)
 

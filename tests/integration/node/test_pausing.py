@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from sandlot.errors import NotFound, Unavailable
 from sandlot.node import HostReport, Node, NodeSandbox, NodeSettings, Presence, SandboxSpec
-from sandlot.node.agent import SpawnSpec
+from sandlot.node.agent import Output, SpawnSpec
 from tests.integration.node.conftest import Create, run
 from tests.integration.node.test_idle import stands_still
 
+HOLD = """
+import os, zlib
+kept = os.urandom(100 << 20)
+print(zlib.crc32(kept), flush=True)
+input()
+print(zlib.crc32(kept), flush=True)
+"""
 COUNT = "n=0; while :; do n=$((n+1)); echo $n >> /root/count; sleep 0.01; done"
 
 
@@ -108,3 +117,39 @@ async def test_ending_a_paused_one_leaves_nothing(node: Node, sandbox: NodeSandb
     await node.drain()
     assert await node.presence(sandbox.id) is Presence.GONE
     assert not Path(sandbox.parts.disk.folder).exists()
+
+
+@pytest.fixture
+async def swap(tmp_path: Path) -> AsyncIterator[Path]:
+    """Some swap of the test's own."""
+    file = tmp_path / "swap"
+    make = f"dd if=/dev/zero of={file} bs=1M count=256 && chmod 600 {file} && mkswap {file} && swapon {file}"
+    try:
+        await asyncio.to_thread(subprocess.run, make, shell=True, check=True, capture_output=True)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no swap in {tmp_path}: {error.stderr.decode().strip()}")
+    try:
+        yield file
+    finally:
+        await asyncio.to_thread(subprocess.run, ["swapoff", str(file)], check=True)
+
+
+async def test_its_memory_goes_to_the_hosts_swap_and_comes_back_as_it_was(
+    swap: Path, node: Node, sandbox: NodeSandbox, spec: SandboxSpec
+) -> None:
+    process = await sandbox.agent.spawn(SpawnSpec(args=["python3", "-c", HOLD], stdin=True))
+    before = await anext(process)
+    group = sandbox.parts.cgroup
+    held = group.memory().held_bytes
+    await node.pause(sandbox.id)
+    async with asyncio.timeout(60):
+        while group.memory().held_bytes > held - (64 << 20):
+            await asyncio.sleep(0.01)
+    await node.resume(sandbox.id, spec)
+    reading = await sandbox.agent.attach(process.id, stdout_from=0)
+    await sandbox.agent.write_stdin(process.id, b"\n")
+    assert isinstance(before, Output)
+    told = b""
+    async for item in reading:
+        told += item.data if isinstance(item, Output) and item.stream == "stdout" else b""
+    assert told == before.data * 2
