@@ -68,6 +68,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         return own | (self.aside.disks() if self.aside is not None else {})
 
 
+# Made before there are threads: two that are the first to decode a type at once crash the process.
+_DECODER = msgspec.json.Decoder(Record)
+
+
 class Records:
     """One folder per sandbox below ``folder``, readable by root alone: it holds the agent's secret."""
 
@@ -98,7 +102,7 @@ class Records:
         """None when there is none, or none that can be read: then only the world knows what is left."""
         path = self._folder / id / "record.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Record)
+            return _DECODER.decode(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
