@@ -10,6 +10,7 @@ import pytest
 
 from sandlot import Sandbox
 from sandlot.server.local import LocalServer
+from tests.integration.interpreter.languages import LANGUAGES
 
 GENERATION = "/run/sandlot/generation"
 
@@ -115,3 +116,19 @@ def test_a_cell_that_came_with_a_fork_can_be_interrupted(coder: Sandbox) -> None
         child.contexts.interrupt(context)
         assert child.run_code("n > 0", context=context).text == "True"
         coder.contexts.remove(context)
+
+
+def test_variables_of_a_sandbox_from_a_snapshot_reach_the_kernels_that_came_with_it(coder: Sandbox) -> None:
+    for language in LANGUAGES:
+        assert coder.run_code(language.keep, language=language.name).error is None
+    snapshot = coder.snapshot()
+    try:
+        with Sandbox.create(snapshot=snapshot, env={"STAGE": "it's later"}) as made:
+            for language in LANGUAGES:
+                once = made.run_code(language.env, language=language.name, env={"STAGE": "once"})
+                assert language.of(once) == "once"
+                assert language.of(made.run_code(language.env, language=language.name)) == "it's later"
+                assert language.of(made.run_code(language.kept, language=language.name)) == "21"
+            assert made.run_code("import os; os.environ['STAGE']").text == '"it\'s later"'
+    finally:
+        snapshot.delete()
