@@ -219,14 +219,6 @@ class Cgroup:
             return _keyed(self.folder("memory") / "cgroup.events")["frozen"] == 1
         return (self.folder("freezer") / "freezer.state").read_text() == "FROZEN\n"
 
-    def limit_processors(self, cpus: float | None) -> None:
-        """So many at once; None for as many as there are."""
-        if self.is_v2:
-            quota = "max" if cpus is None else str(_quota_us(cpus))
-            _write(self.folder("cpu") / "cpu.max", f"{quota} {_PERIOD_US}")
-        else:
-            _write(self.folder("cpu") / "cpu.cfs_quota_us", -1 if cpus is None else _quota_us(cpus))
-
     def yield_processors(self, on: bool) -> None:
         """Whether anybody else's task may interrupt the group's at once. Raises OSError."""
         folder = self.folder("cpu")
@@ -335,7 +327,7 @@ class Cgroup:
         _write(parent / "cpu.weight", _WEIGHT)
         own = parent / self._id
         own.mkdir(exist_ok=True)
-        self.limit_processors(limits.cpus)
+        _write(own / "cpu.max", f"{_quota_us(limits.cpus)} {_PERIOD_US}")
         _write(own / "memory.max", limits.memory_max_bytes)
         if limits.memory_high_bytes < limits.memory_max_bytes:
             _write(own / "memory.high", limits.memory_high_bytes)
@@ -350,7 +342,7 @@ class Cgroup:
                 folder.mkdir(parents=True)
                 _write_if_there(folder.parent / "cpu.shares", 1024 * _WEIGHT // 100)
         _write(self.folder("cpu") / "cpu.cfs_period_us", _PERIOD_US)
-        self.limit_processors(limits.cpus)
+        _write(self.folder("cpu") / "cpu.cfs_quota_us", _quota_us(limits.cpus))
         memory = self.folder("memory")
         _write(memory / "memory.limit_in_bytes", limits.memory_max_bytes)
         _write_if_there(memory / "memory.memsw.limit_in_bytes", limits.memory_max_bytes)
