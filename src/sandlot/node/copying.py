@@ -20,10 +20,11 @@ import msgspec
 from sandlot.errors import Conflict, InvalidArgument, NotFound
 from sandlot.node import ext4, sparse
 from sandlot.node.disks import DiskSlot
+from sandlot.node.failures import plainly
 from sandlot.node.idmap import IdRange
 from sandlot.node.making import Beginning, Maker, to_end
 from sandlot.node.model import SandboxSpec, Tier
-from sandlot.node.records import Record
+from sandlot.node.records import Record, changed
 from sandlot.node.rootfs import Naming
 from sandlot.node.sandbox import NodeSandbox
 from sandlot.node.saving import Saver, check_tier
@@ -106,8 +107,10 @@ class Copying:
             if id in self._maker.sandboxes:
                 return await self._capture_running(id, folder, why, memory=memory)
             return await self._capture_suspended(id, folder, memory=memory)
-        except BaseException:
+        except BaseException as error:
             await to_end(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            if (plain := plainly(error)) is not None:
+                raise plain from error
             raise
 
     async def _capture_running(self, id: str, folder: Path, why: str, *, memory: bool) -> Capture:
@@ -168,9 +171,11 @@ class Copying:
             secret=secrets.token_hex(32),
         )
 
-    async def make(self, capture: Capture, spec: SandboxSpec, *, memory: bool) -> NodeSandbox:
-        """A new sandbox; the caller cleans up after a failure."""
-        record = self.record(capture.facts, spec, memory=memory)
+    async def make(
+        self, capture: Capture, spec: SandboxSpec, *, memory: bool, snapshot_id: str | None = None
+    ) -> NodeSandbox:
+        """A new sandbox; the caller cleans up after a failure. ``snapshot_id``: the capture is kept so."""
+        record = changed(self.record(capture.facts, spec, memory=memory), last_snapshot=snapshot_id)
         self._maker.records.write(record)
         return await self._maker.make(record, spec, self.beginning(capture, spec, memory=memory))
 

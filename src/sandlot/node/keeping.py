@@ -60,7 +60,9 @@ class Keeping:
     async def restore(self, spec: SandboxSpec, snapshot_id: str, *, memory: bool) -> NodeSandbox:
         """See ``Node.restore``."""
         async with self.opened(snapshot_id, spec, memory=memory) as capture:
-            return await self._enter(spec, lambda: self._copying.make(capture, spec, memory=memory))
+            return await self._enter(
+                spec, lambda: self._copying.make(capture, spec, memory=memory, snapshot_id=snapshot_id)
+            )
 
     @asynccontextmanager
     async def opened(
