@@ -89,7 +89,7 @@ def test_a_kernel_that_was_warm_before_has_the_variables(serving: Pools) -> None
     code = "import os, subprocess; os.environ['GREETING'], subprocess.getoutput('echo $GREETING')"
     assert sandbox.run_code(code).text == "('hello', 'hello')"
     assert sandbox.run_code("echo $GREETING", language="bash").logs.stdout == ["hello\n"]
-    assert len(sandbox.contexts()) == 2
+    assert len(sandbox.contexts.list()) == 2
 
 
 def test_its_timeout_counts_from_when_it_is_taken(serving: Pools) -> None:
