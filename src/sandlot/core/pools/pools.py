@@ -133,7 +133,10 @@ class Pools:
         while True:
             self._news.clear()
             if loop.time() - looked_at >= LOOK_EVERY_S:
-                await self._look()
+                try:
+                    await self._look()
+                except Exception as error:
+                    _log.error("the pools could not be looked at", exc_info=error)
                 looked_at = loop.time()
             pause_s = self._plan(loop.time())
             with suppress(TimeoutError):
@@ -225,9 +228,15 @@ class Pools:
             hot = await self._maker.make(template)
             pool.made(loop.time() - began)
             self._enter(pool, hot)
-        except SandlotError as error:
+        except Exception as error:
             pool.failed(loop.time())
-            _log.warning("no hot sandbox could be made", template=pool.name, reason=error.message)
+            foreseen = isinstance(error, SandlotError)
+            _log.warning(
+                "no hot sandbox could be made",
+                template=pool.name,
+                reason=str(error),
+                exc_info=None if foreseen else error,
+            )
         finally:
             pool.making -= 1
             self.stir()

@@ -304,12 +304,15 @@ async def test_creations_that_wait_are_made_before_hot_ones(start: Start) -> Non
     assert server.pool.hits + server.pool.misses == 5
 
 
-async def test_where_none_can_be_made_creations_say_why_and_pools_try_again_later(start: Start) -> None:
+@pytest.mark.parametrize("failure", [NotEnoughSpace("the disk is full"), OSError("unforeseen")])
+async def test_where_none_can_be_made_creations_say_why_and_pools_try_again_later(
+    start: Start, failure: Exception
+) -> None:
     server = await start(ON_DEMAND)
-    server.node.failure = NotEnoughSpace("the disk is full")
-    with pytest.raises(NotEnoughSpace):
+    server.node.failure = failure
+    with pytest.raises(type(failure)):
         await server.engine.create(CreateSandbox())
-    await server.until(lambda: len(server.node.destroyed) >= 1 and server.pool.making == 0)
+    await server.until(lambda: len(server.node.destroyed) == 2 and server.pool.making == 0)
     server.node.failure = None
     await server.hot(1)
 
