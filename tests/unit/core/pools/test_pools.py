@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from sandlot.core import CreateSandbox, Engine, Limits, State
+from sandlot.core.admission import Admission
 from sandlot.core.model import Hooks
 from sandlot.core.pools import Bounds, PoolSettings, PoolStatus
 from sandlot.core.pools.hot import UNMEASURED_MIB
+from sandlot.core.quotas import Amounts
 from sandlot.errors import LimitExceeded, NotEnoughSpace, Unavailable
 from sandlot.images import TemplateConfig
 from sandlot.node import Tier
@@ -271,24 +273,40 @@ async def test_a_tenant_over_its_quota_leaves_the_hot_one_where_it_is(start: Sta
 
 
 async def test_memory_that_is_short_ends_the_hot_ones_before_anybody_waits(start: Start) -> None:
-    free, ended = 4096, 0
+    free, ended, may_end = 4096, 0, asyncio.Event()
     server = await start(TWO, memory=lambda: free + UNMEASURED_MIB * ended)
     await server.hot(2)
 
     async def destroy(id: str, end: Callable[[str], Awaitable[None]] = server.node.destroy) -> None:
         nonlocal ended
+        await may_end.wait()
         await end(id)
         ended += 1
 
     server.node.destroy = destroy  # type: ignore[method-assign]
     free = 540
     made = await asyncio.wait_for(server.engine.create(CreateSandbox(memory_mib=512)), 5)
-    assert made.state is State.RUNNING
+    assert (made.state, ended) == (State.RUNNING, 0)
+    may_end.set()
     await server.hot(0)
     assert server.pool.making == 0
     free = 4096
     await server.engine.create(CreateSandbox(memory_mib=512))
     await server.hot(2)
+
+
+async def test_nothing_is_made_for_nobody_while_somebody_waits() -> None:
+    admission = Admission(Limits(max_sandboxes=1, max_concurrent_creates=2))
+    tenant, wish = Tenant("default"), Amounts.of(1, 1, 1)
+    await admission.enter("first", tenant, wish)
+    admission.started("first")
+    assert (admission.makers(), admission.places()) == (2, 0)
+    waiting = asyncio.create_task(admission.enter("second", tenant, wish))
+    await asyncio.sleep(0)
+    assert admission.makers() == 0
+    admission.ended("first")
+    await waiting
+    assert admission.makers() == 1
 
 
 async def test_creations_that_wait_are_made_before_hot_ones(start: Start) -> None:
