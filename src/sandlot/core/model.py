@@ -140,6 +140,8 @@ class CreateSnapshot:
     name: str | None = None
     memory: bool | None = None
     expires_s: float | None = None
+    take_name: bool = False
+    """Whether a snapshot that has the name loses it once this one is whole; otherwise that is a conflict."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,13 +133,14 @@ class Snapshots:
         sandbox = await self._kept(sandbox_id)
         memory = _with_memory(sandbox, request.memory)
         check_use(tenant, self._admission.use(tenant.name), _amounts(1))
-        async with self._name(tenant, request.name):
+        async with self._name(tenant, request):
             snapshot_id = new_snapshot_id()
             try:
                 facts = await self._node.snapshot(sandbox_id, snapshot_id, memory=memory)
                 snapshot = _drafted(snapshot_id, sandbox, request, facts)
                 self._charge(tenant, snapshot)
-                await self._store.add(snapshot_to_row(snapshot), _event(snapshot, facts))
+                row, event = snapshot_to_row(snapshot), _event(snapshot, facts)
+                await self._store.add(row, event, take_name=request.take_name)
             except BaseException:
                 await asyncio.shield(self._undo(snapshot_id))
                 raise
@@ -162,14 +163,14 @@ class Snapshots:
         return sandbox
 
     @asynccontextmanager
-    async def _name(self, tenant: Tenant, name: str | None) -> AsyncIterator[None]:
-        """Nobody else takes the name meanwhile. Raises Conflict where somebody has it."""
-        if name is None:
+    async def _name(self, tenant: Tenant, request: CreateSnapshot) -> AsyncIterator[None]:
+        """Nobody else takes the name meanwhile. Raises Conflict where somebody has it and may keep it."""
+        if (name := request.name) is None:
             yield
             return
         await self._expire()
         taken = (tenant.name, name)
-        row = await self._store.named(*taken, now=_now())
+        row = None if request.take_name else await self._store.named(*taken, now=_now())
         if row is not None or taken in self._being_named:
             raise Conflict(f"there is a snapshot {name!r} already; delete it, or take another name")
         self._being_named.add(taken)

@@ -22,13 +22,17 @@ class SnapshotStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, row: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        """With the event in its sandbox's log. Raises NotFound where its tenant was removed, and Conflict
-        where its name is taken.
+    async def add(self, row: Mapping[str, Any], event: Mapping[str, Any], *, take_name: bool = False) -> None:
+        """With the event in its sandbox's log; ``take_name``: whoever has its name has none any more.
+
+        Raises NotFound where its tenant was removed, and Conflict where its name is taken.
         """
+        bearer = and_(snapshots.c.tenant == row["tenant"], snapshots.c.name == row["name"])
 
         def work(connection: Connection) -> None:
             check_tenant(connection, row["tenant"])
+            if take_name:
+                connection.execute(update(snapshots).where(bearer).values(name=None))
             connection.execute(insert(snapshots), row)
             connection.execute(insert(events), event)
 

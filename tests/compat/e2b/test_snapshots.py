@@ -102,6 +102,19 @@ def test_snapshots_are_listed(sandbox: Sandbox, make: Make) -> None:
     assert snapshots(sandbox_id=sandbox.sandbox_id) == []
 
 
+def test_a_name_is_of_the_newest_snapshot(sandbox: Sandbox, make: Make) -> None:
+    name = f"daily-{uuid4()}"
+    sandbox.files.write("day", "one")
+    first = sandbox.create_snapshot(name, mode="filesystem")
+    sandbox.files.write("day", "two")
+    second = sandbox.create_snapshot(name, mode="filesystem")
+    assert snapshots(name=name) == [second.snapshot_id]
+    assert make(name).files.read("day") == "two"
+    assert make(first.snapshot_id).files.read("day") == "one"
+    for id in (first.snapshot_id, second.snapshot_id):
+        assert Sandbox.delete_snapshot(id) is True
+
+
 @pytest.mark.parametrize("name", ["a b", "x" * 1000, "/", "ä"])
 def test_a_name_that_cannot_be(sandbox: Sandbox, name: str) -> None:
     with pytest.raises(e2b.SandboxException, match="name") as raised:

@@ -82,6 +82,29 @@ async def test_a_name_is_taken_once_by_each_tenant_until_it_is_free(boot: Boot) 
     assert len(node.world.snapshots) == 2
 
 
+async def test_a_name_is_taken_from_who_has_it_once_the_new_one_is_whole(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, node = await boot()
+    await add_theirs(engine)
+    box, other = await engine.create(CreateSandbox()), await engine.create(SMALL, THEIRS)
+    wish = CreateSnapshot(name="daily", take_name=True)
+    old = await engine.snapshot(box.id, MINE, wish)
+    theirs = await engine.snapshot(other.id, THEIRS, CreateSnapshot(name="daily"))
+    with monkeypatch.context() as patch:
+        patch.setattr(node, "snapshot", full)
+        await refused(engine.snapshot(box.id, MINE, wish), kind=NotEnoughSpace)
+    assert (await engine.get_snapshot(MINE, "daily")).id == old.id
+    new = await engine.snapshot(box.id, MINE, wish)
+    assert (await engine.get_snapshot(MINE, "daily")).id == new.id
+    assert (await engine.get_snapshot(MINE, old.id)).name is None
+    assert (await engine.get_snapshot(THEIRS, "daily")).id == theirs.id
+
+
+async def full(*_: object, **__: object) -> None:
+    raise NotEnoughSpace("the disk is full")
+
+
 async def test_two_that_want_one_name_at_once(boot: Boot) -> None:
     engine, node = await boot()
     boxes = [await engine.create(CreateSandbox()) for _ in range(2)]
@@ -111,10 +134,6 @@ async def test_one_whose_row_cannot_be_written_leaves_nothing(
 ) -> None:
     engine, node = await boot()
     box = await engine.create(CreateSandbox())
-
-    async def full(*_: Any) -> None:
-        raise NotEnoughSpace("the database's disk is full")
-
     monkeypatch.setattr(engine._snapshots._store, "add", full)
     await refused(engine.snapshot(box.id, MINE, CreateSnapshot()), kind=NotEnoughSpace)
     assert node.world.snapshots == set()
@@ -209,6 +228,9 @@ async def test_it_expires_before_a_restart_and_after_one(boot: Boot, monkeypatch
 async def test_one_that_has_expired_is_not_found_and_its_name_is_free(
     boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def rest(_: Any) -> None: ...
+
+    monkeypatch.setattr(module.Snapshots, "_keep_expiring", rest)  # what has not been looked at yet
     engine, _ = await boot()
     box = await engine.create(CreateSandbox())
     old = await engine.snapshot(box.id, MINE, CreateSnapshot(name="ready", expires_s=3600))

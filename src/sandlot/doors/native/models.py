@@ -298,9 +298,14 @@ class SnapshotBody(Request):
     expires_s: float | None = Field(
         default=None, description="Seconds until it is deleted. Default: kept.", examples=[86400]
     )
+    take_name: bool = Field(
+        default=False,
+        description="A snapshot that has the name is found by its id alone from then on."
+        " Default: that is a conflict.",
+    )
 
     def to_core(self) -> CreateSnapshot:
-        return CreateSnapshot(self.name, self.memory, self.expires_s)
+        return CreateSnapshot(self.name, self.memory, self.expires_s, self.take_name)
 
 
 class SnapshotAnswer(Answer):

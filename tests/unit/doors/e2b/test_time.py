@@ -224,9 +224,13 @@ async def test_what_has_ended_is_not_found(client: httpx.AsyncClient, id: str, w
 @pytest.mark.parametrize(
     ("body", "wish", "names"),
     [
-        ({}, CreateSnapshot(), []),
-        ({"name": ""}, CreateSnapshot(), []),
-        ({"name": "before/it", "memory": False}, CreateSnapshot("before/it", memory=False), ["before/it"]),
+        ({}, CreateSnapshot(take_name=True), []),
+        ({"name": ""}, CreateSnapshot(take_name=True), []),
+        (
+            {"name": "before/it", "memory": False},
+            CreateSnapshot("before/it", memory=False, take_name=True),
+            ["before/it"],
+        ),
     ],
 )
 async def test_a_snapshot_is_made(

@@ -24,10 +24,11 @@ _PAGE: Final = 100
 
 
 async def e2b_create_snapshot(request: Request) -> Response:
+    """To these clients a name means the newest snapshot that was given it."""
     engine, id = await named(request)
     body = await body_of(request, models.Snapshot)
     await found(engine, id)
-    wish = CreateSnapshot(name=body.name or None, memory=body.memory)
+    wish = CreateSnapshot(body.name or None, body.memory, take_name=True)
     return Json(_answer(await while_connected(request.receive, engine.snapshot(id, wish))), 201)
 
 
