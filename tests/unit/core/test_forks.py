@@ -204,6 +204,9 @@ async def test_a_child_may_be_killed_while_it_is_made(boot: Boot) -> None:
     async with asyncio.timeout(5):
         while (await engine.get(doomed)).state is not State.KILLING:
             await asyncio.sleep(0.001)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert doomed not in node.destroyed  # nothing can be removed of what is being made
     node.time_gate.set()
     assert await killing
     forks = await forking
