@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from sandlot.errors import SandlotError
@@ -13,21 +14,21 @@ from sandlot.node.copying import Capture, Copying
 from sandlot.node.making import to_end
 from sandlot.node.model import SandboxSpec
 from sandlot.node.sandbox import NodeSandbox
-from sandlot.node.turns import Turns
 
 _AT_ONCE = 4
 
 Enter = Callable[[SandboxSpec, Callable[[], Awaitable[NodeSandbox]]], Awaitable[NodeSandbox]]
 """Makes a sandbox under its id, and cleans up where that fails."""
+Turn = Callable[[str], AbstractAsyncContextManager[None]]
 
 
 class Forking:
     """``folder`` is for captures, each of which is gone once its copies are made."""
 
-    def __init__(self, folder: Path, copying: Copying, turns: Turns, enter: Enter) -> None:
+    def __init__(self, folder: Path, copying: Copying, turn: Turn, enter: Enter) -> None:
         self._folder = folder
         self._copying = copying
-        self._turns = turns
+        self._turn = turn
         self._enter = enter
 
     async def fork(
@@ -37,7 +38,7 @@ class Forking:
         folder = self._folder / secrets.token_hex(8)
         made: list[str] = []
         try:
-            async with self._turns.of(id):
+            async with self._turn(id):
                 capture = await self._copying.capture(id, folder, "is being copied", memory=True)
             room = asyncio.Semaphore(_AT_ONCE)
             async with asyncio.TaskGroup() as group:

@@ -9,7 +9,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class Node:
         self._swapper = Swapper()
         captures = self._folder / "captures"
         copying = Copying(self._maker, self._saver, self._suspending, store.space)
-        self._forking = Forking(captures, copying, self._turns, self._enter_new)
+        self._forking = Forking(captures, copying, self._turn, self._enter_new)
         self._keeping = Keeping(captures, store, self._maker, copying, self._enter_new)
         self._rolling_back = RollingBack(self._maker, self._suspending, copying, self._keeping)
         self._captures = captures
@@ -262,7 +263,7 @@ class Node:
 
         Raises NotFound, Unavailable where this host cannot freeze.
         """
-        async with self._turns.of(id):
+        async with self._turn(id):
             sandbox, record = self._maker.found(id), self._maker.recorded(id)
             await sandbox.pause()
             self._maker.note(record, paused=True)
@@ -275,7 +276,7 @@ class Node:
         Raises NotFound, Conflict (its tier, or something in it, cannot be kept with its memory),
         NotEnoughSpace, Unavailable, DeadlineExceeded.
         """
-        async with self._turns.of(id):
+        async with self._turn(id):
             self._swapper.end(id)
             await self._suspending.suspend(id, memory=memory)
 
@@ -285,7 +286,7 @@ class Node:
         One that was suspended is so still where this raises: NotFound, Conflict (what was kept is damaged, or
         of another version of the runtime), NotEnoughSpace, Unavailable, DeadlineExceeded.
         """
-        async with self._turns.of(id):
+        async with self._turn(id):
             if (sandbox := self._sandboxes.get(id)) is None:
                 return await self._suspending.resume(id, spec)
             self._swapper.end(id)
@@ -300,7 +301,7 @@ class Node:
         Raises NotFound, Conflict (its tier cannot keep memory; the id is taken), NotEnoughSpace, Unavailable,
         DeadlineExceeded.
         """
-        async with self._turns.of(id):
+        async with self._turn(id):
             return await self._keeping.snapshot(id, snapshot_id, memory=memory)
 
     async def restore(self, spec: SandboxSpec, snapshot_id: str, *, memory: bool) -> NodeSandbox:
@@ -321,7 +322,7 @@ class Node:
         """The same sandbox as it was in that snapshot. Where it raises it is as it was, at worst suspended:
         ``presence`` tells, and ``adopt`` finds it. Raises as ``restore``.
         """
-        async with self._turns.of(id):
+        async with self._turn(id):
             return await self._rolling_back.roll_back(id, spec, snapshot_id)
 
     async def delete_snapshot(self, snapshot_id: str) -> dict[str, int]:
@@ -369,6 +370,7 @@ class Node:
         """Wait for all cleaning that goes on in the background."""
         while tasks := [*self._ending.values(), *self._cleaning.values()]:
             await asyncio.wait(tasks)
+        await self._suspending.cleared()
         await self._suspending.forgotten()
 
     # ── making ───────────────────────────────────────────────────────────────────────────────────────
@@ -391,6 +393,13 @@ class Node:
         except SandlotError as error:
             log.info("a sandbox did not stand still", sandbox=record.id, reason=error.message)
         return self._maker.note(record, saving=False)
+
+    @asynccontextmanager
+    async def _turn(self, id: str) -> AsyncIterator[None]:
+        """Of those who change this sandbox as a whole."""
+        async with self._turns.of(id):
+            await self._suspending.cleared(id)
+            yield
 
     def _running_groups(self) -> dict[str, Cgroup]:
         return {id: each.parts.cgroup for id, each in self._sandboxes.items() if not each.frozen}
@@ -425,7 +434,7 @@ class Node:
 
     async def _end(self, id: str, reason: str) -> None:
         await self._kill(id, reason)
-        async with self._turns.of(id):
+        async with self._turn(id):
             await self._kill(id, reason)  # whoever was at it may just have brought it back
         self._cleaning[id] = self._own(self._clean(id), self._cleaning, id)
 

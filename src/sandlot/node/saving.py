@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from sandlot.errors import Conflict, SandlotError, Unavailable
+from sandlot.node import sums
 from sandlot.node.making import Maker, to_end
 from sandlot.node.model import Tier
 from sandlot.node.records import Record
@@ -79,8 +80,8 @@ class Saver:
         except SandlotError as error:
             log.warning("a sandbox does not go on as before", sandbox=id, reason=error.message)
 
-    async def checkpoint(self, still: Still, into: Path) -> None:
-        """Its memory, in a new folder; on failure there is none.
+    async def checkpoint(self, still: Still, into: Path, *, durable: bool = False) -> None:
+        """Its memory, in a new folder; on failure there is none. ``durable``: it is to be on disk soon.
 
         Raises Conflict, NotEnoughSpace, Unavailable, DeadlineExceeded.
         """
@@ -90,7 +91,8 @@ class Saver:
         await asyncio.to_thread(_empty, into)
         bundle, timeout_s = self._maker.run_folder(record.id), _LEAST_S + record.memory_bytes / _SLOWEST
         try:
-            await to_end(self._maker.driver(record.tier).checkpoint(record.id, bundle, into, timeout_s))
+            writing = self._maker.driver(record.tier).checkpoint(record.id, bundle, into, timeout_s)
+            await to_end(sums.written_out(into, writing) if durable else writing)
         except BaseException:
             shutil.rmtree(into, ignore_errors=True)
             raise

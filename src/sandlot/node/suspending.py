@@ -38,6 +38,7 @@ class Suspending:
         self._maker = maker
         self._saver = saver
         self._forgetting: dict[str, asyncio.Task[None]] = {}
+        self._clearing: dict[str, asyncio.Task[Record]] = {}
 
     def image(self, id: str) -> Path:
         """The folder with the memory of one that is suspended."""
@@ -54,7 +55,7 @@ class Suspending:
         image = self.image(still.record.id)
         try:
             if memory:
-                await self._saver.checkpoint(still, image)
+                await self._saver.checkpoint(still, image, durable=True)
             disk = asyncio.to_thread(_write_disk, still.sandbox.parts.disk)
             files = await to_end(asyncio.to_thread(sums.seal, image)) if memory else None
             await to_end(disk)
@@ -69,9 +70,19 @@ class Suspending:
             raise
 
     async def _end(self, sandbox: NodeSandbox, record: Record) -> None:
-        self._maker.sandboxes.pop(sandbox.id, None)
+        """It stands still and is on disk: what is left to be removed takes the kernel a while."""
+        id = sandbox.id
+        self._maker.sandboxes.pop(id, None)
         await sandbox.close()
-        await self._clear_away(record)
+        task = self._clearing[id] = asyncio.create_task(self._clear_away(record), name=f"clear away {id}")
+        task.add_done_callback(lambda _: self._clearing.pop(id, None))
+
+    async def cleared(self, *ids: str) -> None:
+        """Wait until nothing runs or is mounted of what was suspended, of these or all. For whoever begins
+        something with it.
+        """
+        while tasks := [self._clearing[id] for id in ids or self._clearing if id in self._clearing]:
+            await asyncio.wait(tasks)
 
     async def _clear_away(self, record: Record) -> Record:
         try:
@@ -164,6 +175,7 @@ class Suspending:
 
     async def settle(self, record: Record) -> Record:
         """After a restart: what was being put on disk, or taken from there, is one or the other again."""
+        await self.cleared(record.id)
         if record.aside is not None:
             record = await self.take_up_aside(record)
         if record.suspended is None:

@@ -33,6 +33,7 @@ _MOUNT_ATTR_RDONLY = 0x00000001
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
 _FALLOC_FL_KEEP_SIZE = 1
+_SYNC_FILE_RANGE_WRITE = 2
 _FALLOC_FL_PUNCH_HOLE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -129,6 +130,12 @@ def open_in_root(root_fd: int, path: str, flags: int) -> int:
 def syncfs(descriptor: int) -> None:
     """Write out the file system that the descriptor is of."""
     _check(_libc.syncfs(descriptor))
+
+
+def begin_writing_out(descriptor: int) -> None:
+    """Of what is in memory of a file: sync_file_range(2)."""
+    zero = ctypes.c_int64(0)
+    _check(_libc.sync_file_range(descriptor, zero, zero, _SYNC_FILE_RANGE_WRITE))
 
 
 def punch_hole(descriptor: int, offset: int, length: int) -> None:

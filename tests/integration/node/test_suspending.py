@@ -36,6 +36,12 @@ async def sandbox(create: Create, spec: SandboxSpec) -> NodeSandbox:
     return await create(id=spec.id, generation=0)
 
 
+async def put_on_disk(node: Node, sandbox: NodeSandbox) -> None:
+    """Until nothing of it is left but what is kept."""
+    await node.suspend(sandbox.id, memory=True)
+    assert await node.presence(sandbox.id) is Presence.SUSPENDED
+
+
 async def goes_on(node: Node, spec: SandboxSpec) -> NodeSandbox:
     sandbox = await node.resume(spec.id, spec)
     await counted(sandbox, written(sandbox))
@@ -54,8 +60,7 @@ async def test_memory_processes_and_files_come_back_any_number_of_times(
     network = sandbox.parts.network
     for generation in range(1, 4):
         before = written(sandbox)
-        await node.suspend(sandbox.id, memory=True)
-        assert await node.presence(sandbox.id) is Presence.SUSPENDED
+        await put_on_disk(node, sandbox)
         assert not sandbox.parts.disk.folder.exists()
         assert not network.netns.exists()
         sandbox = await node.resume(spec.id, replace(spec, generation=generation))
@@ -72,7 +77,7 @@ async def test_calls_under_way_end_and_the_file_system_inside_is_whole(
     process = await sandbox.agent.spawn(SpawnSpec(args=["/bin/sleep", "1000"]))
     reading = asyncio.create_task(anext(process))
     await asyncio.sleep(0)
-    await node.suspend(sandbox.id, memory=True)
+    await put_on_disk(node, sandbox)
     with pytest.raises(Unavailable):
         await asyncio.wait_for(reading, 5)
     image = sandbox.parts.disk.image
@@ -88,8 +93,7 @@ async def test_a_frozen_one_goes_to_disk_and_back(
 ) -> None:
     await counting(sandbox)
     await node.pause(sandbox.id)
-    await node.suspend(sandbox.id, memory=True)
-    assert await node.presence(sandbox.id) is Presence.SUSPENDED
+    await put_on_disk(node, sandbox)
     back = await goes_on(node, spec)
     assert await node.presence(back.id) is Presence.RUNNING
 
@@ -115,7 +119,7 @@ async def test_a_container_cannot_keep_its_memory_and_goes_on(
 ) -> None:
     sandbox = await create(id=spec.id, tier=Tier.CONTAINER)
     with pytest.raises(Conflict, match="files only"):
-        await node.suspend(sandbox.id, memory=True)
+        await put_on_disk(node, sandbox)
     assert (await run(sandbox.agent, "echo on")).out == "on\n"
 
 
@@ -124,7 +128,7 @@ async def test_it_outlives_the_server_and_the_machine(
 ) -> None:
     """What a reboot takes: processes, mounts, network, control groups and /run."""
     await counting(sandbox)
-    await node.suspend(sandbox.id, memory=True)
+    await put_on_disk(node, sandbox)
     await node.stop()
     run_folder = Path(f"/run/sandlot-{settings.instance}")
     assert not run_folder.exists()
@@ -142,7 +146,7 @@ async def test_a_disk_that_was_not_unmounted_is_mended(
 ) -> None:
     """The machine goes down between the record and the unmounting."""
     await counting(sandbox)
-    await node.suspend(sandbox.id, memory=True)
+    await put_on_disk(node, sandbox)
     image = sandbox.parts.disk.image
     with image.open("r+b") as file:
         file.seek(1024 + 58)
@@ -155,7 +159,7 @@ async def test_damaged_memory_is_refused_and_what_is_kept_stays(
     node: Node, sandbox: NodeSandbox, spec: SandboxSpec, settings: NodeSettings, harm: str, tmp_path: Path
 ) -> None:
     await counting(sandbox)
-    await node.suspend(sandbox.id, memory=True)
+    await put_on_disk(node, sandbox)
     pages = memory_of(settings, spec) / "pages.img"
     shutil.copy(pages, whole := tmp_path / "whole")
     if harm == "flipped":
@@ -179,7 +183,7 @@ async def test_memory_of_another_version_of_the_runtime_is_refused(
     node: Node, sandbox: NodeSandbox, spec: SandboxSpec, settings: NodeSettings
 ) -> None:
     await counting(sandbox)
-    await node.suspend(sandbox.id, memory=True)
+    await put_on_disk(node, sandbox)
     records = Records(settings.data_dir / "node" / "sandboxes")
     record = records.read(spec.id)
     assert record is not None
@@ -194,7 +198,7 @@ async def test_memory_of_another_version_of_the_runtime_is_refused(
 async def test_ending_one_on_disk_leaves_nothing(
     node: Node, sandbox: NodeSandbox, settings: NodeSettings
 ) -> None:
-    await node.suspend(sandbox.id, memory=True)
+    await put_on_disk(node, sandbox)
     await node.destroy(sandbox.id)
     await node.drain()
     assert await node.presence(sandbox.id) is Presence.GONE
