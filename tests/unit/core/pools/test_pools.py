@@ -285,9 +285,11 @@ async def test_memory_that_is_short_ends_the_hot_ones_before_anybody_waits(start
 
     server.node.destroy = destroy  # type: ignore[method-assign]
     free = 540
-    made = await asyncio.wait_for(server.engine.create(CreateSandbox(memory_mib=512)), 5)
-    assert (made.state, ended) == (State.RUNNING, 0)
-    may_end.set()
+    try:
+        made = await asyncio.wait_for(server.engine.create(CreateSandbox(memory_mib=512)), 5)
+        assert (made.state, ended) == (State.RUNNING, 0)
+    finally:
+        may_end.set()
     await server.hot(0)
     assert server.pool.making == 0
     free = 4096
