@@ -27,6 +27,9 @@ def add_to(app: typer.Typer) -> None:
 def snapshot(
     id: Id,
     name: Annotated[str | None, typer.Option("--name", "-n", help="One by which you find it again.")] = None,
+    take_name: Annotated[
+        bool, typer.Option("--take-name", help="From the snapshot that has the name, if there is one.")
+    ] = False,
     files_only: FilesOnly = False,
     expires: Annotated[
         str, typer.Option(metavar="TIME", help="How long it is kept, such as 12h or 7d; none for ever.")
@@ -38,7 +41,7 @@ def snapshot(
 
     # Not asked for is not the same as wanted: a tier that cannot keep memory then keeps the files.
     memory = False if files_only else None
-    made = find(id).snapshot(name=name, memory=memory, expires=seconds(expires))
+    made = find(id).snapshot(name=name, memory=memory, expires=seconds(expires), take_name=take_name)
     if json:
         as_json(made)
     else:

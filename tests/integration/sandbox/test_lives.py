@@ -174,6 +174,11 @@ def test_a_snapshot_is_started_from_and_gone_back_to(make: Make, keep: Callable[
     assert snapshot in list(Snapshot.list(sandbox=sandbox.id))
     with pytest.raises(ConflictError, match="tests/then"):
         sandbox.snapshot(name="tests/then")
+    newer = keep(sandbox, name="tests/then", take_name=True)
+    assert Snapshot.get("tests/then") == newer
+    assert Snapshot.get(snapshot.id).name is None
+    assert newer.delete()
+    snapshot = keep(sandbox, name="tests/then")
 
     sandbox.run_code("kept.append('now')")
     sandbox.files.write("kept", "now")

@@ -57,12 +57,14 @@ def test_snapshots_are_made_listed_used_and_removed(sandlot: Sandlot, stub: Stub
     sandlot("exec", sandbox, "sh", "-c", "echo now > state")
     assert sandlot("rollback", sandbox, "team/then").stdout.strip() == sandbox
     assert sandlot("exec", sandbox, "cat", "state").stdout == "then\n"
+    assert "team/then" in sandlot("snapshot", sandbox, "--name", "team/then", code=1).stderr
     other = sandlot("create", "--snapshot", made).stdout.strip()
     assert stub.bodies[-1]["snapshot"] == made
     assert "template" not in stub.bodies[-1]
     assert f"snapshot:   {made}\n" in sandlot("info", other).stdout
     assert json.loads(sandlot("snapshot", other, "--files-only", "--json").stdout)["memory"] is False
-    assert sandlot("snapshots", "rm", "team/then").stdout.split() == [made]
+    newer = sandlot("snapshot", sandbox, "--name", "team/then", "--take-name").stdout.strip()
+    assert sandlot("snapshots", "rm", "team/then", made).stdout.split() == [newer, made]
     assert [one["sandbox_id"] for one in json.loads(sandlot("snapshots", "ls", "--json").stdout)] == [other]
     missing = sandlot("snapshots", "rm", "team/then", code=1).stderr
     assert missing == "sandlot: there is no snapshot 'team/then'\n"

@@ -428,8 +428,11 @@ class Stub:
         body = await request.json()
         self.bodies.append(body)
         name = body.get("name")
-        if name is not None and any(one["name"] == name for one in self.snapshots):
-            raise Refused(409, "conflict", f"there is a snapshot {name!r}")
+        for one in self.snapshots:
+            if name is not None and one["name"] == name:
+                if not body.get("take_name"):
+                    raise Refused(409, "conflict", f"there is a snapshot {name!r}")
+                one["name"] = None
         copied = (
             "template",
             "template_id",

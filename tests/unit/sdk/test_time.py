@@ -107,6 +107,16 @@ def test_a_snapshot_is_found_started_from_gone_back_to_and_deleted(stub: Stub) -
         Snapshot.get("team/then")
 
 
+def test_a_name_may_be_taken_from_the_snapshot_that_has_it(stub: Stub) -> None:
+    sandbox = Sandbox.create()
+    first = sandbox.snapshot(name="latest")
+    with pytest.raises(ConflictError, match="latest"):
+        sandbox.snapshot(name="latest")
+    second = sandbox.snapshot(name="latest", take_name=True)
+    assert Snapshot.get("latest").id == second.id
+    assert Snapshot.get(first.id).name is None
+
+
 def test_what_a_snapshot_decides_is_the_servers_to_refuse(stub: Stub) -> None:
     snapshot = Sandbox.create().snapshot()
     Sandbox.create("code-interpreter", snapshot=snapshot, memory_mib=512)

@@ -326,18 +326,24 @@ class AsyncSandbox:
         return await self._changed(path, _wire.given(timeout_s=timeout))
 
     async def snapshot(
-        self, *, name: str | None = None, memory: bool | None = None, expires: float | None = None
+        self,
+        *,
+        name: str | None = None,
+        memory: bool | None = None,
+        expires: float | None = None,
+        take_name: bool = False,
     ) -> AsyncSnapshot:
         """Keep the sandbox as it is now; it goes on. The snapshot is whole when this returns.
 
         Args:
-            name: one by which you find it again; it must not be that of another.
+            name: one by which you find it again.
             memory: with memory and processes, or the files alone; the former, where its isolation can, if
                 not given.
             expires: seconds until the server deletes it; never if not given.
+            take_name: a snapshot that has the name loses it, and is found by its id alone from then on.
 
         Raises:
-            ConflictError: there is a snapshot of this name, or its isolation cannot keep memory.
+            ConflictError: another snapshot has this name, or its isolation cannot keep memory.
             SandboxGoneError: it has ended.
             NotEnoughSpaceError: the server's disk cannot take it.
 
@@ -349,7 +355,7 @@ class AsyncSandbox:
             ```
         """
         path = _wire.path("sandboxes", self.id, "snapshots")
-        wish = _wire.given(name=name, memory=memory, expires_s=expires)
+        wish = _wire.given(name=name, memory=memory, expires_s=expires, take_name=take_name or None)
         answer = await self._api.request("POST", path, json=wish, timeout=_wire.CREATE_TIMEOUT)
         return AsyncSnapshot._kept(answer.json(), self._api)
 
