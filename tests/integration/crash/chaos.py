@@ -132,7 +132,9 @@ class Chaos:
             if known.sleepy:
                 choices += [self._resume, self._resume]
             else:
-                choices += [self._time_out] if known.timed else [self._time_out, self._pause, self._pause]
+                choices += [self._time_out]
+                if not known.timed:
+                    choices += [self._pause] * (4 if known.tier == "gvisor" else 1)
             if (chosen := dice.choice(choices)) is not None:
                 work.append(chosen(known, dice.random()))
         return work

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from sandlot.core import CreateSandbox, Engine, Limits, ListQuery, Sandbox, State
+from sandlot.core.access import Access
 from sandlot.core.headcount import EXPIRED, KEPT
 from sandlot.core.lifecycle import EventKind
+from sandlot.core.tokens import AccessTokens, Purpose
 from sandlot.errors import (
     Conflict,
     InvalidArgument,
@@ -19,6 +21,7 @@ from sandlot.errors import (
     NotFound,
     SandboxGone,
     SandboxPaused,
+    Unauthenticated,
     Unavailable,
 )
 from sandlot.node import Tier
@@ -119,6 +122,23 @@ async def test_one_that_wakes_for_nobody_says_so(boot: Boot) -> None:
     assert node.world.frozen == {made.id}
     assert (await engine.resume(made.id)).state is State.RUNNING
     await engine.live(made.id)
+
+
+async def test_a_stranger_wakes_nobody_and_the_token_does(boot: Boot) -> None:
+    engine, node = await boot()
+    access = Access(engine, AccessTokens(b"secret" * 8))
+    made = await engine.create(CreateSandbox(ingress="token"))
+    await engine.pause(made.id)
+    for way in (access.agent, access.ingress):
+        with pytest.raises(Unauthenticated):
+            await way(made.id, "guessed")
+    assert node.world.frozen == {made.id}
+    token = access.token(made.id, Purpose.AGENT)
+    signer = access.signed(lambda known: known == token)
+    assert signer is not None
+    assert signer.id == made.id
+    assert (await access.agent(made.id, token)).id == made.id
+    assert node.world.running == {made.id}
 
 
 async def test_looking_wakes_nobody(boot: Boot) -> None:
