@@ -145,7 +145,9 @@ async def test_what_is_kept_on_disk_stays_and_what_was_half_kept_goes(servers: t
     shown = await asyncio.to_thread(doctor, server, "--fix", "--yes")
     for thing in ("captures/half (2 MiB)", "packs/half (2 MiB)", "copies/half (2 MiB)", "new/half"):
         assert thing in shown, shown
-    assert paused not in shown
+    kept = server.data_dir / "node" / "sandboxes" / paused / "record.json"
+    disk = json.loads(kept.read_text())["disk"]
+    assert (server.data_dir / "node" / "disks" / f"{disk}.img").exists()
     assert "Nothing is left" in await asyncio.to_thread(doctor, server, "--fix")
 
     await server.begin(known=True)
