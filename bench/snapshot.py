@@ -19,10 +19,10 @@ from sandlot import Sandbox, Snapshot
 
 CHANGE = ["/usr/bin/perl", "-e", "open F, '>>', '/root/log'; print F 'x' x 1e5; $a = 'y' x 1e6"]
 """What a sandbox does between two snapshots: it starts a program, which takes memory and writes a file."""
-MAKE_TIMES_BARE = 4.0
-DOWN_TIMES_BARE = 2.0
-FIRST_TIMES_BARE = 2.0
-RESTORE_TIMES_BARE = 1.5
+MAKE_TIMES_BARE = 2.5
+DOWN_TIMES_BARE = 1.5
+FIRST_TIMES_BARE = 2.3
+RESTORE_TIMES_BARE = 1.8
 NEXT_SHARE = 0.1
 MIB = 1 << 20
 
