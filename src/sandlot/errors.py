@@ -76,6 +76,10 @@ class Unavailable(SandlotError):
     code = "unavailable"
 
 
+class StandsStill(Unavailable):
+    """The sandbox is paused: its agent answers nothing until somebody resumes it."""
+
+
 class DeadlineExceeded(SandlotError):
     """A wait reached its deadline."""
 

@@ -94,7 +94,7 @@ class Sandbox:
     depth: Depth | None = None
     """While it is paused."""
     generation: int = 0
-    """How often it came back: as a fork, from a snapshot, from disk."""
+    """How often it became one of several: as a fork, from a snapshot, by going back to one."""
     snapshot_id: str | None = None
     """Of the snapshot that it was made from, or last went back to."""
     parent_id: str | None = None

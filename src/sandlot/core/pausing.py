@@ -374,8 +374,7 @@ class Pausing:
         if not await self._ledger.resuming(id, reason):
             raise _ended(id)
         try:
-            spec = spec_of(replace(sandbox, generation=sandbox.generation + 1))
-            node_sandbox = await self._node.resume(id, spec)
+            node_sandbox = await self._node.resume(id, spec_of(sandbox))
         except NotFound as error:
             await self._lost(id, error)
             raise SandboxGone(f"what was kept of sandbox {id} is lost: {error.message}") from error
@@ -397,8 +396,9 @@ class Pausing:
     async def _come_back(self, live: LiveSandbox, timeout_s: float | None) -> Sandbox:
         sandbox = live.sandbox
         await (self._hooks.rebooted(live) if sandbox.depth == "files" else self._hooks.restored(live))
+        # Its memory comes back once and is nobody else's: a seed that it had set goes on counting.
         resumed = await self._ledger.resumed(
-            sandbox, timeout_s, "its agent answers again", generation=sandbox.generation + 1
+            sandbox, timeout_s, "its agent answers again", generation=sandbox.generation
         )
         if resumed is None:
             raise _ended(live.id)

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from sandlot.errors import NotFound, SandlotError, Unavailable
+from sandlot.errors import NotFound, SandlotError, StandsStill, Unavailable
 from sandlot.network import NetworkPool, NetworkSlot
 from sandlot.node import attributes
 from sandlot.node.agent import GuestAgent, Waiting
@@ -138,7 +138,7 @@ class NodeSandbox:
 
         Raises Unavailable where it cannot be frozen.
         """
-        self.refuse_calls(Unavailable(f"sandbox {self.id} is paused"))
+        self.refuse_calls(StandsStill(f"sandbox {self.id} is paused"))
         try:
             await self._freezer.pin()
         except BaseException:

@@ -48,8 +48,8 @@ class SandboxInfo:
     pause it where ``on_timeout`` says so; None for never.
 
     While it is paused, since ``paused_at``, ``depth`` says how it is kept: ``frozen`` in memory, on ``disk``
-    with its memory, or its ``files`` alone. ``generation`` counts how often it came back: as a fork, from a
-    snapshot, from disk. ``snapshot_id`` is the snapshot that it was made from or last went back to,
+    with its memory, or its ``files`` alone. ``generation`` counts how often it became one of several: as a fork,
+    from a snapshot, by going back to one. ``snapshot_id`` is the snapshot that it was made from or last went back to,
     ``parent_id`` the sandbox that it was forked from.
 
     ``port_url`` is the address of its web ports, with ``{port}`` in place of a number; ``get_url`` puts one

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -106,13 +107,16 @@ def test_from_disk_twenty_times_it_loses_nothing(deep: LocalServer) -> None:
         assert sandbox.info().state == "running"
 
 
-def test_variables_outlive_the_disk(deep: LocalServer) -> None:
+def test_variables_and_a_seed_outlive_the_disk(deep: LocalServer) -> None:
     with made(deep, "code-interpreter", isolation="gvisor") as sandbox:
-        assert sandbox.run_code("kept = 41").error is None
+        assert sandbox.run_code("kept = 41; import random; random.seed(7); random.random()").error is None
         for _ in range(2):
             sandbox.pause()
             until_deep(sandbox)
             assert sandbox.run_code("kept = kept + 1; kept").text in ("42", "43")
+        seeded = Random(7)
+        drawn = [seeded.random() for _ in range(2)]
+        assert sandbox.run_code("random.random()").text == str(drawn[1])
 
 
 def test_what_holds_a_deleted_file_stays_frozen_and_goes_on(deep: LocalServer) -> None:
@@ -184,6 +188,30 @@ def test_a_command_that_is_cut_off_hears_why_and_runs_on(make: Make) -> None:
     assert isinstance(told[0], SandboxPausedError), told
     sandbox.resume()
     assert [info.running for info in sandbox.commands.list()] == [True]
+
+
+def test_code_that_is_cut_off_hears_why_and_runs_on(make: Make) -> None:
+    sandbox = make("code-interpreter", isolation="gvisor", auto_resume=False)
+    told: list[BaseException] = []
+    began = threading.Event()
+    code = "import time, os\nprint('begun')\nwhile not os.path.exists('end'): time.sleep(0.05)\nkept = 7"
+
+    def follow() -> None:
+        try:
+            sandbox.run_code(code, timeout=None, on_stdout=lambda _: began.set())
+        except SandboxError as error:
+            told.append(error)
+
+    listener = threading.Thread(target=follow)
+    listener.start()
+    assert began.wait(SETTLED_WITHIN_S)
+    sandbox.pause()
+    listener.join(SETTLED_WITHIN_S)
+    assert not listener.is_alive()
+    assert isinstance(told[0], SandboxPausedError), told
+    sandbox.resume()
+    sandbox.files.write("end", "")
+    assert sandbox.run_code("kept").text == "7"
 
 
 def test_many_requests_at_once_wake_it_once(deep: LocalServer) -> None:

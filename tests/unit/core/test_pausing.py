@@ -82,7 +82,7 @@ async def test_after_a_while_it_is_on_disk_and_comes_back_from_there(boot: Boot)
     await on_disk(engine, node, made.id)
     assert EventKind.DEEPENED in await kinds(engine, made.id)
     woken = await engine.resume(made.id, 900)
-    assert (woken.state, woken.timeout_s, woken.generation) == (State.RUNNING, 900, 1)
+    assert (woken.state, woken.timeout_s, woken.generation) == (State.RUNNING, 900, 0)
     assert node.world.running == {made.id}
 
 

@@ -21,7 +21,7 @@ from sandlot.core.interpreter.protocol import (
     Ready,
 )
 from sandlot.core.interpreter.spawner import KernelProcess, Spawner
-from sandlot.errors import Conflict, GuestError, NotFound, Unavailable
+from sandlot.errors import Conflict, GuestError, NotFound, StandsStill, Unavailable
 from sandlot.node.agent import Exit, Output, SpawnSpec, Waiting
 
 START_S = 60.0
@@ -273,7 +273,12 @@ class Kernel:
         return piece.data
 
     async def _reattach(self, lost: Unavailable) -> None:
-        """The connection to the agent broke, not the kernel: go on where it broke, on the next one."""
+        """The connection to the agent broke, not the kernel: go on where it broke, on the next one.
+
+        Not where the sandbox was paused: who listens must hear of that, and not wait for who resumes it.
+        """
+        if isinstance(lost, StandsStill):
+            raise lost
         try:
             async with asyncio.timeout(RECONNECT_S):
                 while True:

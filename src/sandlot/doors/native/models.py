@@ -199,7 +199,9 @@ class SandboxAnswer(Answer):
         description="How it is kept while it is paused: `frozen` in memory, on `disk` with its memory, or its"
         " `files` alone; null while it runs."
     )
-    generation: int = Field(description="How often it came back: as a fork, from a snapshot, from disk.")
+    generation: int = Field(
+        description="How often it became one of several: as a fork, from a snapshot, by going back."
+    )
     snapshot_id: str | None = Field(description="The snapshot that it was made from, or last went back to.")
     parent_id: str | None = Field(description="The sandbox that it was forked from.")
     hooks: Hooks
