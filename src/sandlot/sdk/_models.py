@@ -48,9 +48,9 @@ class SandboxInfo:
     pause it where ``on_timeout`` says so; None for never.
 
     While it is paused, since ``paused_at``, ``depth`` says how it is kept: ``frozen`` in memory, on ``disk``
-    with its memory, or its ``files`` alone. ``generation`` counts how often it became one of several: as a fork,
-    from a snapshot, by going back to one. ``snapshot_id`` is the snapshot that it was made from or last went back to,
-    ``parent_id`` the sandbox that it was forked from.
+    with its memory, or its ``files`` alone. ``generation`` counts how often it became one of
+    several: as a fork, from a snapshot, by going back to one. ``snapshot_id`` is the snapshot that it was
+    made from or last went back to, ``parent_id`` the sandbox that it was forked from.
 
     ``port_url`` is the address of its web ports, with ``{port}`` in place of a number; ``get_url`` puts one
     there. ``ingress_token`` opens them where ``ingress`` is ``token``: send it as header X-Sandlot-Token.
