@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.cold import runtime_of
 from bench.harness import Options, Row, Samples, finish, options, promise, ratio
 from bench.stage import BareRuntime, server
 from sandlot import Sandbox
+from sandlot.node import instance_of
+from sandlot.server.local import LocalServer
 
-HOLD = "$b = join '', map {{ chr int rand 256 }} 1..1048576; $b x= {mib}; $| = 1; print qq(up\\n); sleep 1e6"
-"""So many MiB that are not alike, held by a process that says when it has them."""
+HOLD = "import os, time; held = os.urandom(1 << 20) * {mib}; print('up', flush=True); time.sleep(1e6)"
+"""So many MiB, and no more, held by a process that says when it has them."""
 WRITE = "exec 3>>written; while :; do i=$((i+1)); echo $i >&3; done"
 WAKE_MS = 5.0
 TIMES_BARE = 1.3
@@ -27,7 +30,7 @@ PATIENCE_S = 120.0
 
 
 def hold(mib: int) -> list[str]:
-    return ["/usr/bin/perl", "-e", HOLD.format(mib=mib)]
+    return ["/usr/bin/python3", "-c", HOLD.format(mib=mib)]
 
 
 def wait(true: Callable[[], bool]) -> None:
@@ -48,6 +51,12 @@ def put_on_disk(sandbox: Sandbox) -> None:
     wait(lambda: on_disk(sandbox))
 
 
+def at_rest(local: LocalServer, sandbox: Sandbox) -> None:
+    """What ran of it is gone, which the kernel takes a moment for once all is on disk."""
+    run = Path("/run") / f"sandlot-{instance_of(local.folder / 'data')}" / "sandboxes" / sandbox.id
+    wait(lambda: not run.exists())
+
+
 def holding(mib: int) -> Sandbox:
     sandbox = Sandbox.create(isolation="gvisor", memory_mib=mib + 512, timeout=None)
     process = sandbox.commands.start(hold(mib), timeout=None, attach=True)
@@ -66,13 +75,14 @@ def frozen(runs: int) -> list[Row]:
     return [*wake.rows(), *pause.rows(), median]
 
 
-def disk(bare: BareRuntime, mib: int, runs: int) -> list[Row]:
+def disk(local: LocalServer, bare: BareRuntime, mib: int, runs: int) -> list[Row]:
     """There and back, with so many MiB."""
     there, back = Samples(f"{mib} MiB: to disk"), Samples(f"{mib} MiB: from disk")
     alone = Samples(f"{mib} MiB: bare restore")
     with bare.saved(hold(mib)) as saved, holding(mib) as sandbox:
         for _ in range(runs):
             there.time(lambda: put_on_disk(sandbox))
+            at_rest(local, sandbox)
             back.time(sandbox.resume)
             alone.time(saved.restore, after=saved.end)
     allowed_s = TO_DISK_S + SECONDS_PER_GIB * mib / 1024
@@ -114,7 +124,7 @@ def main(given: Options) -> None:
         with Sandbox.create(isolation="gvisor", timeout=None) as carrier:
             bare = BareRuntime(local, carrier, runtime_of("gvisor"))
             for mib in (128,) if given.quick else (128, 1024):
-                rows += disk(bare, mib, 4 if given.quick else 20)
+                rows += disk(local, bare, mib, 4 if given.quick else 20)
     finish("pause", rows, as_json=given.json)
 
 

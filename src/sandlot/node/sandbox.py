@@ -32,7 +32,7 @@ from sandlot.node.records import Record
 log = structlog.get_logger(__name__)
 
 RECONNECT_S = 15.0
-_RETRY_S = (0.02, 1.0)
+_RETRY_S = (0.003, 1.0)
 _OOM_EVENTS_KEPT = 64
 _OOM_EVENT_EVERY_S = 1.0
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,15 @@ import xxhash
 from sandlot.node import syscalls
 
 _STRETCH = 1 << 20
+_PART = 16 << 20
 _FLUSH_EVERY_S = 0.05
 
 
 class Sum(msgspec.Struct, frozen=True):
-    """What a file is known by: XXH3 of 128 bits, in hex. It finds damage; it proves nothing to an enemy."""
+    """What a file is known by: XXH3 of 128 bits, in hex, of those of its parts, one after the other.
+
+    It finds damage; it proves nothing to an enemy.
+    """
 
     size: int
     xxh3: str
@@ -80,10 +85,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def _sum(descriptor: int) -> Sum:
+    """By as many threads as there are processors: who resumes a sandbox waits for it."""
+    size = os.fstat(descriptor).st_size
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        parts = list(threads.map(lambda start: _sum_part(descriptor, start), range(0, size, _PART)))
+    return Sum(size, xxhash.xxh3_128_hexdigest(b"".join(parts)))
+
+
+def _sum_part(descriptor: int, start: int) -> bytes:
     hash = xxhash.xxh3_128()
     buffer = memoryview(bytearray(_STRETCH))
-    size = 0
-    while count := os.preadv(descriptor, [buffer], size):
-        hash.update(buffer[:count])
-        size += count
-    return Sum(size, hash.hexdigest())
+    for at in range(start, start + _PART, _STRETCH):
+        done = 0
+        while done < _STRETCH and (count := os.preadv(descriptor, [buffer[done:]], at + done)):
+            done += count
+        hash.update(buffer[:done])
+    return hash.digest()

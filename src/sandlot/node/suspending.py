@@ -9,7 +9,6 @@ agent answers.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -53,6 +52,7 @@ class Suspending:
 
     async def _write_out(self, still: Still, *, memory: bool) -> Record:
         image = self.image(still.record.id)
+        await self.forgotten(still.record.id)
         try:
             if memory:
                 await self._saver.checkpoint(still, image, durable=True)
@@ -119,9 +119,7 @@ class Suspending:
     async def give_up_memory(self, id: str) -> None:
         """To free its blocks takes the file system a while, for which nobody who resumes it has to wait."""
         await self.forgotten(id)
-        given_up = self.image(id).with_name("given-up")
-        await asyncio.to_thread(_move, self.image(id), given_up)
-        removing = asyncio.to_thread(shutil.rmtree, given_up, ignore_errors=True)
+        removing = asyncio.to_thread(shutil.rmtree, self.image(id), ignore_errors=True)
         task = self._forgetting[id] = asyncio.create_task(removing, name=f"forget the memory of {id}")
         task.add_done_callback(lambda _: self._forgetting.pop(id, None))
 
@@ -211,13 +209,6 @@ class Suspending:
         settled = await self._maker.note_durably(record, main=main, suspended=None)
         await to_end(self.give_up_memory(record.id))
         return settled
-
-
-def _move(folder: Path, to: Path) -> None:
-    """What a crash may have left there is replaced; where there is nothing to move, nothing happens."""
-    shutil.rmtree(to, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        folder.rename(to)
 
 
 def _write_disk(slot: DiskSlot) -> None:
