@@ -90,9 +90,12 @@ class Saver:
         self._space.check(use.held_bytes + _SLACK_BYTES)
         await asyncio.to_thread(_empty, into)
         bundle, timeout_s = self._maker.run_folder(record.id), _LEAST_S + record.memory_bytes / _SLOWEST
+        driver, parts = self._maker.driver(record.tier), still.sandbox.parts
         try:
-            writing = self._maker.driver(record.tier).checkpoint(record.id, bundle, into, timeout_s)
+            writing = driver.checkpoint(record.id, bundle, into, timeout_s)
             await to_end(sums.written_out(into, writing) if durable else writing)
+            if not await asyncio.to_thread(driver.is_whole, parts.cgroup, parts.main):
+                raise Unavailable(f"a part of sandbox {record.id}'s runtime ended before it was saved")
         except BaseException:
             shutil.rmtree(into, ignore_errors=True)
             raise

@@ -124,6 +124,26 @@ async def test_the_runtime_is_killed_meanwhile(
     assert await node.presence(sandbox.id) is Presence.GONE
 
 
+async def test_its_file_server_is_killed_meanwhile(
+    node: Node, sandbox: NodeSandbox, spec: SandboxSpec
+) -> None:
+    """The rest of the runtime writes its checkpoint all the same, and what comes of that never answers."""
+    checkpoint = GvisorDriver.checkpoint
+
+    async def and_kill(self: GvisorDriver, id: str, bundle: Path, into: Path, timeout_s: float) -> None:
+        writing = asyncio.create_task(checkpoint(self, id, bundle, into, timeout_s))
+        for pid in sandbox.parts.cgroup.processes():
+            if b"gofer" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]:
+                os.kill(pid, signal.SIGKILL)
+        await writing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GvisorDriver, "checkpoint", and_kill)
+        with pytest.raises(Unavailable):
+            await node.suspend(sandbox.id, memory=True)
+    assert await node.presence(sandbox.id) is not Presence.SUSPENDED
+
+
 async def test_the_runtime_is_killed_while_it_comes_back(
     node: Node, sandbox: NodeSandbox, spec: SandboxSpec, settings: NodeSettings
 ) -> None:

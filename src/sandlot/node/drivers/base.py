@@ -71,6 +71,10 @@ class Driver(Protocol):
         """
         ...
 
+    def is_whole(self, cgroup: Cgroup, main: Started) -> bool:
+        """Whether all of its runtime is alive: what is saved of a part of it never answers again. Blocks."""
+        ...
+
     async def restore(self, launch: Launch, image: Path) -> Started:
         """As ``start``, from what ``checkpoint`` wrote. Its disk must be as it was then."""
         ...

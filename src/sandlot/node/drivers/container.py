@@ -6,10 +6,11 @@ from pathlib import Path
 
 from sandlot.errors import Conflict
 from sandlot.node import syscalls
-from sandlot.node.cgroups import Limits
+from sandlot.node.cgroups import Cgroup, Limits
 from sandlot.node.drivers.base import Launch, Started
 from sandlot.node.drivers.oci import Command, run_detached
 from sandlot.node.model import SandboxSpec
+from sandlot.node.processes import is_alive
 
 _AGENT_BYTES = 8 << 20  # the guest agent, its buffers, and what the kernel keeps for the sandbox
 _AGENT_PIDS = 2
@@ -45,6 +46,9 @@ class ContainerDriver:
 
     async def checkpoint(self, id: str, bundle: Path, into: Path, timeout_s: float) -> None:
         raise _files_only()
+
+    def is_whole(self, cgroup: Cgroup, main: Started) -> bool:
+        return is_alive(main)
 
     async def restore(self, launch: Launch, image: Path) -> Started:
         raise _files_only()

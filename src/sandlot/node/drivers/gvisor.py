@@ -14,6 +14,7 @@ from sandlot.node.drivers import attributes
 from sandlot.node.drivers.base import Launch, Started
 from sandlot.node.drivers.oci import Command, restore_detached, run_detached, run_to_end
 from sandlot.node.model import SandboxSpec
+from sandlot.node.processes import is_alive
 
 _MIB = 1 << 20
 _SCORE = 500
@@ -68,6 +69,9 @@ class GvisorDriver:
                 f"memory cannot be kept: a process holds the file /{file[1]} open, which was deleted or"
                 " replaced; end the process, or ask without memory"
             ) from error
+
+    def is_whole(self, cgroup: Cgroup, main: Started) -> bool:
+        return is_alive(main) and any(map(_is_gofer, cgroup.processes()))
 
     async def restore(self, launch: Launch, image: Path) -> Started:
         command = self._command(launch, "restore", "--image-path", str(image))
