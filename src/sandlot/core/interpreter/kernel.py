@@ -275,19 +275,21 @@ class Kernel:
     async def _reattach(self, lost: Unavailable) -> None:
         """The connection to the agent broke, not the kernel: go on where it broke, on the next one.
 
-        Not where the sandbox was paused: who listens must hear of that, and not wait for who resumes it.
+        Not while the sandbox is paused: who listens must hear of that, and not wait for who resumes it.
         """
-        if isinstance(lost, StandsStill):
-            raise lost
         try:
             async with asyncio.timeout(RECONNECT_S):
                 while True:
-                    with suppress(Unavailable):
+                    try:
                         process = await self._spawner().attach(
                             self.id, stdout_from=self._stdout_at, stderr_from=None
                         )
                         self._listen(process)
                         return
+                    except StandsStill:
+                        raise
+                    except Unavailable:
+                        pass
                     await asyncio.sleep(_RECONNECT_EVERY_S)
         except TimeoutError:
             raise lost from None
