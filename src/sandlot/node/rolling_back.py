@@ -54,6 +54,7 @@ class RollingBack:
                 # That something in it cannot be saved must not keep it from going back: its files are safe.
                 log.info("only files are set aside", sandbox=id, reason=error.message)
                 await self._suspending.suspend(id, memory=False)
+        await self._suspending.cleared(id)
         record = self._maker.recorded(id)
         if record.suspended is None or record.disk is None:
             raise NotFound(f"sandbox {id} neither runs nor is kept on disk")
