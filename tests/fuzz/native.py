@@ -21,9 +21,9 @@ _NEVER: Final = {"main.c", "launch.c", "proc.c", "sudo_client.c"}
 _PARTS: Final = {
     "frames": (("frame.c",), ("frames.c",)),
     "ring": (("ring.c", "frame.c"), ("ring.c",)),
-    "users": (("user.c", "frame.c"), ("users.c", "box.c", "stubs.c")),
+    "users": (("user.c", "frame.c", "premise.c", "sha256.c"), ("users.c", "box.c", "stubs.c")),
     "sudo_socket": (
-        ("frame.c", "user.c", "pty.c"),
+        ("frame.c", "user.c", "pty.c", "premise.c", "sha256.c"),
         ("sudo_socket.c", "box.c", "stubs.c", "no_processes.c", "probe_loop.c", "probe_sudo.c"),
     ),
     "connection": (
