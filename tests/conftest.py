@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 
 from sandlot.server.local import LocalServer
 from tests.leftovers import Footprint
+
+# Who starts a run in the background makes all its children deaf to these; what is tested here hears them.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # How long an example takes says how busy the machine is; speed lives in bench/.
 hypothesis.settings.register_profile("untimed", deadline=None)
