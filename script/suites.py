@@ -20,8 +20,8 @@ TESTS = ROOT / "tests"
 LOGS = ROOT / ".pytest_cache" / "suites"
 AT_ONCE = int(os.environ.get("TEST_JOBS", (os.cpu_count() or 1) + 1))
 LONGEST_FIRST = (
-    "node", "sandbox", "compat", "hostile", "crash", "e2e", "tenants", "agent", "api", "interpreter", "unit", "tls",
-    "pools",
+    "node", "sandbox", "compat", "hostile", "crash", "e2e", "tenants", "agent", "api", "interpreter",
+    "unit", "tls", "pools",
 )  # fmt: skip
 FAILED = 1  # pytest's word for "tests ran, and some failed"
 
