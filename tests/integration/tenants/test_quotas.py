@@ -217,5 +217,5 @@ def test_the_operators_table_shows_who_has_how_much(operator: Operator, tenants:
     client.make()
     [row] = [line.split("   ") for line in operator("tenants", "ls").splitlines() if "acme" in line]
     assert [cell.strip() for cell in row if cell.strip()] == [
-        "acme", "1", "1 of 4", "0.5 of 2", "128", "128", "-",
+        "acme", "1", "1 of 4", "0", "0.5 of 2", "128", "128", "-",
     ]  # fmt: skip
