@@ -13,13 +13,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 from bench.cold import runtime_of
 from bench.harness import Options, Row, finish, floor, options, promise
-from bench.stage import TIERS, BareRuntime, server
+from bench.stage import TIERS, BareRuntime, run_folders, server
 from sandlot import Sandbox
-from sandlot.node import instance_of
 from sandlot.server.local import LocalServer
 
 AT_ONCE = (4, 8)
@@ -35,7 +33,7 @@ class Churn:
         self._tier = tier
         self._bare = bare
         self._at_once = at_once
-        self._traces = Path("/run") / f"sandlot-{instance_of(local.folder / 'data')}" / "sandboxes"
+        self._traces = run_folders(local)
         self.failures: list[str] = []
 
     def measure(self, rounds: int, runs: int) -> list[Row]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bench.cold import runtime_of
 from bench.harness import Options, Row, Samples, finish, options, promise, ratio
-from bench.stage import BareRuntime, server
+from bench.stage import BareRuntime, run_folders, server
 from sandlot import Sandbox
-from sandlot.node import instance_of
 from sandlot.server.local import LocalServer
 
 HOLD = "import os, time; held = os.urandom(1 << 20) * {mib}; print('up', flush=True); time.sleep(1e6)"
@@ -53,7 +51,7 @@ def put_on_disk(sandbox: Sandbox) -> None:
 
 def at_rest(local: LocalServer, sandbox: Sandbox) -> None:
     """What ran of it is gone, which the kernel takes a moment for once all is on disk."""
-    run = Path("/run") / f"sandlot-{instance_of(local.folder / 'data')}" / "sandboxes" / sandbox.id
+    run = run_folders(local) / sandbox.id
     wait(lambda: not run.exists())
 
 

@@ -47,6 +47,11 @@ def server(**settings: str) -> Iterator[LocalServer]:
             local.end()
 
 
+def run_folders(local: LocalServer) -> Path:
+    """Where each sandbox that stands has a folder, named by its id."""
+    return Path("/run") / f"sandlot-{instance_of(local.folder / 'data')}" / "sandboxes"
+
+
 class BareRuntime:
     """The runtime alone: `run` of /bin/true in the bundle of a sandbox that stands beside it.
 
@@ -56,7 +61,7 @@ class BareRuntime:
 
     def __init__(self, local: LocalServer, sandbox: Sandbox, runtime: Path) -> None:
         self._runtime = runtime
-        run = Path("/run") / f"sandlot-{instance_of(local.folder / 'data')}" / "sandboxes" / sandbox.id
+        run = run_folders(local) / sandbox.id
         self._folder = local.folder / f"bare-{runtime.name}"
         self._folder.mkdir()
         content = json.loads((run / "config.json").read_text())
