@@ -101,10 +101,8 @@ class Adoption:
             return replace(sandbox, state=State.RUNNING, depth=None)
         if sandbox.state is State.RUNNING:
             return sandbox
-        reason, generation = "found running after a restart", sandbox.generation
-        return (
-            await self._ledger.resumed(sandbox, sandbox.timeout_s, reason, generation=generation) or sandbox
-        )
+        reason = "found running after a restart"
+        return await self._ledger.resumed(sandbox, sandbox.timeout_s, reason) or sandbox
 
     async def _settled(self, sandbox: Sandbox, depth: Depth) -> Sandbox:
         """It is paused, whatever was written down last."""

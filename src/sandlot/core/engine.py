@@ -49,7 +49,6 @@ from sandlot.node import HostReport, Node
 from sandlot.store import DEFAULT_TENANT, SandboxStore, SnapshotStore, Tenant
 
 _SWEEP_HISTORY_EVERY_S = 3600.0
-_DEATH_IS_NOTICED_S = 2.0
 
 
 class Engine:
@@ -259,9 +258,7 @@ class Engine:
 
     async def get(self, id: str) -> Sandbox:
         """Raises NotFound."""
-        if (live := self._roster.get(id)) is not None:
-            return live.sandbox
-        return await self._ledger.get(id)
+        return await self._roster.sandbox(id)
 
     async def list(self, query: ListQuery, tenant: Tenant | None = None) -> Page[Sandbox]:
         """By age; everybody's without a tenant. Raises InvalidArgument for a bad limit or cursor."""
@@ -400,10 +397,7 @@ class Engine:
             return error
         if (live := self._roster.get(id)) is None or not live.awake:
             return await self._gone(id)
-        try:
-            async with asyncio.timeout(_DEATH_IS_NOTICED_S):
-                reason = await live.node.wait_dead()
-        except TimeoutError:
+        if (reason := await live.noticed_death()) is None:
             return error
         return SandboxGone(f"sandbox {id} has ended: {reason}", reason=reason)
 

@@ -93,9 +93,8 @@ class Forks:
         return outcome
 
     async def _running(self, id: str) -> Sandbox:
-        live = self._roster.get(id)
-        sandbox = live.sandbox if live is not None else await self._ledger.get(id)
-        if live is None or sandbox.state is not State.RUNNING:
+        sandbox = await self._roster.sandbox(id)
+        if id not in self._roster or sandbox.state is not State.RUNNING:
             raise why_not(sandbox)
         return sandbox
 

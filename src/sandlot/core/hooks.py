@@ -26,7 +26,6 @@ _TRY_AGAIN_S: Final = (0.05, 1.0)
 _ITS_END_S: Final = 5.0
 """What a command has beyond its time to be ended in; a guest that takes longer does not answer."""
 _RECOVER_S: Final = 10.0
-_DEATH_IS_NOTICED_S: Final = 2.0
 
 
 class HookFailed(Conflict):
@@ -162,11 +161,8 @@ async def _alive(live: LiveSandbox) -> AsyncIterator[None]:
     try:
         yield
     except (Unavailable, SandboxGone) as error:
-        try:
-            async with asyncio.timeout(_DEATH_IS_NOTICED_S):
-                reason = await live.node.wait_dead()
-        except TimeoutError:
-            raise error from None
+        if (reason := await live.noticed_death()) is None:
+            raise
         raise HookFailed(f"the sandbox ended while its hooks ran: {reason}") from error
 
 

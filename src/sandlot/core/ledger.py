@@ -210,26 +210,18 @@ class Ledger:
         """It runs on as it was."""
         return await self._move(id, EventKind.ROLL_BACK_FAILED, reason, {"reason": None})
 
-    async def resumed(
-        self,
-        sandbox: Sandbox,
-        timeout_s: float | None,
-        reason: str,
-        *,
-        generation: int,
-        snapshot_id: str | None = None,
-    ) -> Sandbox | None:
+    async def resumed(self, sandbox: Sandbox, timeout_s: float | None, reason: str) -> Sandbox | None:
         """It runs again, with a deadline counted from now; None where it was ended meanwhile.
 
-        ``snapshot_id``: what it went back to, where it did.
+        What it went back to, and which generation that is, is written down as ``sandbox`` has it.
         """
         values: dict[str, Any] = {
             "deadline": None if timeout_s is None else self._clock.now() + timedelta(seconds=timeout_s),
             "timeout_s": timeout_s,
             "paused_at": None,
             "depth": None,
-            "generation": generation,
-            "snapshot_id": snapshot_id or sandbox.snapshot_id,
+            "generation": sandbox.generation,
+            "snapshot_id": sandbox.snapshot_id,
             "reason": None,
         }
         moved = await self._move(sandbox.id, EventKind.RESUMED, reason, values, self._timed(timeout_s))

@@ -19,6 +19,7 @@ from sandlot.errors import Conflict, InvalidArgument, NotFound, SandboxGone
 from sandlot.node import NodeSandbox
 from sandlot.node.agent import GuestAgent, Process, ProcessInfo, PtySize, SpawnSpec
 
+_DEATH_IS_NOTICED_S = 2.0
 _SHELLS = ("/bin/bash", "/bin/sh")
 MAX_COMMAND_BYTES = 192 * 1024
 MAX_ARGUMENT_BYTES = 128 * 1024 - 1
@@ -159,6 +160,14 @@ class LiveSandbox:
         await self.known(id)
         with suppress(Conflict):
             await self.agent.close_stdin(id)
+
+    async def noticed_death(self) -> str | None:
+        """Why it ended; None where in a moment, in which one is noticed, it did not."""
+        try:
+            async with asyncio.timeout(_DEATH_IS_NOTICED_S):
+                return await self.node.wait_dead()
+        except TimeoutError:
+            return None
 
     async def metrics(self) -> Metrics:
         stats = await self.node.stats()

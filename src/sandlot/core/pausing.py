@@ -22,7 +22,7 @@ from sandlot.core.live import LiveSandbox
 from sandlot.core.metering import Meter
 from sandlot.core.model import Sandbox
 from sandlot.core.quotas import Amounts
-from sandlot.core.refusal import why_not
+from sandlot.core.refusal import ended_meanwhile, why_not
 from sandlot.core.roster import Roster
 from sandlot.core.tasks import Tasks
 from sandlot.core.timers import Timers
@@ -210,7 +210,7 @@ class Pausing:
                 await self._node.resume(live.id, spec_of(before))
                 raise
         if paused is None or self._roster.get(live.id) is not live:
-            raise _ended(live.id)
+            raise ended_meanwhile(live.id)
         live.sandbox = paused
         self._rest(paused, stands=True, kept_s=paused.keep_paused_s, paused_for_s=0)
         return paused
@@ -219,7 +219,7 @@ class Pausing:
         """Its files alone, at once."""
         before = live.sandbox
         if not await self._ledger.pausing(live.id, "files", reason):
-            raise _ended(live.id)
+            raise ended_meanwhile(live.id)
         live.sandbox = replace(before, state=State.PAUSING)
         try:
             await self._suspend(live, memory=False)
@@ -229,7 +229,7 @@ class Pausing:
             raise
         paused = await self._ledger.paused(before, "files", reason)
         if paused is None:
-            raise _ended(live.id)
+            raise ended_meanwhile(live.id)
         self._rest(paused, stands=False, kept_s=paused.keep_paused_s, paused_for_s=0)
         return paused
 
@@ -328,7 +328,7 @@ class Pausing:
         live = self._roster.get(id)
         if live is not None and live.awake:
             return Awake(live, woken=False)
-        sandbox = live.sandbox if live is not None else await self._ledger.get(id)
+        sandbox = await self._roster.sandbox(id)
         if sandbox.state is not State.PAUSED:
             raise await self.unfit(id)
         if timeout_s is None:
@@ -359,21 +359,22 @@ class Pausing:
             if live.id in self._adopted:
                 await recover(live)
             await self._hooks.resumed(live)
-            resumed = await self._ledger.resumed(paused, timeout_s, reason, generation=paused.generation)
+            resumed = await self._ledger.resumed(paused, timeout_s, reason)
         except SandlotError:
             with suppress(SandlotError):
                 await self._node.pause(live.id)
             raise
         if resumed is None or self._roster.get(live.id) is not live:
-            raise _ended(live.id)
+            raise ended_meanwhile(live.id)
         live.sandbox = resumed
 
     async def _read(self, sandbox: Sandbox, timeout_s: float | None, reason: str) -> LiveSandbox:
         """From disk."""
         id = sandbox.id
         if not await self._ledger.resuming(id, reason):
-            raise _ended(id)
+            raise ended_meanwhile(id)
         try:
+            # Of the same generation: its memory comes back once, and a seed that it had set goes on counting.
             node_sandbox = await self._node.resume(id, spec_of(sandbox))
         except NotFound as error:
             await self._lost(id, error)
@@ -396,12 +397,9 @@ class Pausing:
     async def _come_back(self, live: LiveSandbox, timeout_s: float | None) -> Sandbox:
         sandbox = live.sandbox
         await (self._hooks.rebooted(live) if sandbox.depth == "files" else self._hooks.restored(live))
-        # Its memory comes back once and is nobody else's: a seed that it had set goes on counting.
-        resumed = await self._ledger.resumed(
-            sandbox, timeout_s, "its agent answers again", generation=sandbox.generation
-        )
+        resumed = await self._ledger.resumed(sandbox, timeout_s, "its agent answers again")
         if resumed is None:
-            raise _ended(live.id)
+            raise ended_meanwhile(live.id)
         return resumed
 
     async def _lost(self, id: str, error: SandlotError) -> None:
@@ -433,7 +431,3 @@ class Pausing:
 def held_by(sandbox: Sandbox, *, stands: bool) -> Amounts:
     """What a paused one holds: its disk, and its memory where it ``stands`` in it."""
     return Amounts(memory_mib=sandbox.memory_mib if stands else 0, disk_mib=sandbox.disk_mib)
-
-
-def _ended(id: str) -> SandlotError:
-    return SandboxGone(f"sandbox {id} was ended meanwhile")

@@ -7,6 +7,11 @@ from sandlot.core.model import Sandbox
 from sandlot.errors import Conflict, SandboxGone, SandboxPaused, SandlotError, Unavailable
 
 
+def ended_meanwhile(id: str) -> SandboxGone:
+    """For whoever was at work on it when somebody ended it."""
+    return SandboxGone(f"sandbox {id} was ended meanwhile")
+
+
 def why_not(sandbox: Sandbox) -> SandlotError:
     """For whoever wants something of one that does not run, or is not found among those that do."""
     id = sandbox.id

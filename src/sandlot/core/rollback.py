@@ -15,7 +15,7 @@ from sandlot.core.live import LiveSandbox
 from sandlot.core.metering import Meter
 from sandlot.core.model import Sandbox, Snapshot
 from sandlot.core.pausing import Pausing, held_by
-from sandlot.core.refusal import why_not
+from sandlot.core.refusal import ended_meanwhile, why_not
 from sandlot.core.roster import Roster
 from sandlot.core.snapshots import Snapshots
 from sandlot.core.turnstile import Turnstile
@@ -67,7 +67,7 @@ class Rollback:
 
     async def _roll_back(self, id: str, tenant: Tenant, snapshot: Snapshot) -> Sandbox:
         live = self._roster.get(id)
-        sandbox = live.sandbox if live is not None else await self._ledger.get(id)
+        sandbox = await self._roster.sandbox(id)
         if sandbox.state is State.RUNNING:
             return await self._go_back(sandbox, live, snapshot)
         if sandbox.state is not State.PAUSED:
@@ -85,7 +85,7 @@ class Rollback:
     async def _go_back(self, before: Sandbox, old: LiveSandbox | None, snapshot: Snapshot) -> Sandbox:
         id = before.id
         if not await self._ledger.rolling_back(id, f"it goes back to snapshot {snapshot.id}"):
-            raise _ended(id)
+            raise ended_meanwhile(id)
         # Its own hostname and limits stay: they are the sandbox's, and the snapshot has the same.
         back = replace(before, generation=before.generation + 1, snapshot_id=snapshot.id)
         self._roster.lay_down(id)
@@ -114,15 +114,10 @@ class Rollback:
     async def _come_back(self, live: LiveSandbox, snapshot: Snapshot) -> Sandbox:
         back = live.sandbox
         await (self._hooks.restored(live) if snapshot.memory else self._hooks.rebooted(live))
-        resumed = await self._ledger.resumed(
-            back,
-            back.timeout_s,
-            f"it went back to snapshot {snapshot.id}",
-            generation=back.generation,
-            snapshot_id=snapshot.id,
-        )
+        reason = f"it went back to snapshot {snapshot.id}"
+        resumed = await self._ledger.resumed(back, back.timeout_s, reason)
         if resumed is None:
-            raise _ended(back.id)
+            raise ended_meanwhile(back.id)
         return resumed
 
     async def _stay(self, before: Sandbox, old: LiveSandbox | None, error: SandlotError) -> None:
@@ -151,7 +146,3 @@ class Rollback:
         await self._ledger.ended(sandbox.id, EventKind.DIED, f"lost on its way back: {error.message}")
         self._pausing.forget(sandbox.id)
         self._admission.ended(sandbox.id)
-
-
-def _ended(id: str) -> SandlotError:
-    return SandboxGone(f"sandbox {id} was ended meanwhile")

@@ -67,6 +67,11 @@ class Roster:
     def get(self, id: str) -> LiveSandbox | None:
         return self._live.get(id)
 
+    async def sandbox(self, id: str) -> Sandbox:
+        """As it is now, whether it stands here or is only written down. Raises NotFound."""
+        live = self._live.get(id)
+        return live.sandbox if live is not None else await self._ledger.get(id)
+
     def enter(self, sandbox: Sandbox, node_sandbox: NodeSandbox, *, adopted: bool = False) -> LiveSandbox:
         live = LiveSandbox(sandbox, node_sandbox)
         self.take(live, adopted=adopted)

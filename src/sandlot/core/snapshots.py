@@ -156,8 +156,7 @@ class Snapshots:
 
     async def _kept(self, sandbox_id: str) -> Sandbox:
         """The sandbox, where there is something of it to keep."""
-        live = self._roster.get(sandbox_id)
-        sandbox = live.sandbox if live is not None else await self._ledger.get(sandbox_id)
+        sandbox = await self._roster.sandbox(sandbox_id)
         if sandbox.state not in (State.RUNNING, State.PAUSED):
             raise why_not(sandbox)
         return sandbox

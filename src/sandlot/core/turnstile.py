@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from sandlot.core.refusal import ended_meanwhile
 from sandlot.core.tasks import Tasks
-from sandlot.errors import Conflict, SandboxGone, SandlotError, Unavailable
+from sandlot.errors import Conflict, SandlotError, Unavailable
 from sandlot.log_context import about
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Turnstile:
         """
         line = self._lines.setdefault(id, _Line())
         if line.closed:
-            raise _ended(id)
+            raise ended_meanwhile(id)
         if together and (shared := line.together.get(what)) is not None:
             return await _outcome(shared, id, line)
         if len(line.tasks) > MAX_WAITING:
@@ -104,11 +105,7 @@ async def _outcome(task: asyncio.Task[T | _Refusal], id: str, line: _Line) -> T:
     except asyncio.CancelledError:
         if not task.cancelled():
             raise
-        raise _ended(id) if line.closed else Unavailable("the server is stopping") from None
+        raise ended_meanwhile(id) if line.closed else Unavailable("the server is stopping") from None
     if isinstance(outcome, _Refusal):
         raise outcome.error
     return outcome
-
-
-def _ended(id: str) -> SandlotError:
-    return SandboxGone(f"sandbox {id} was ended meanwhile")

@@ -35,7 +35,7 @@ class RootFs:
 class SandboxSpec:
     """One sandbox to make. ``cpus`` may be a fraction; ``pids`` counts processes and threads inside.
 
-    ``generation`` is told to a guest that comes back: how often that has happened, this time included.
+    ``generation`` is told to a guest that comes back: how often it became one of several.
     """
 
     id: str

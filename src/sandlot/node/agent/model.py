@@ -118,7 +118,8 @@ class GuestActivity:
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """What a sandbox is told once its memory has come back from a snapshot: the ``secret`` by which its agent
-    is reached from then on, a ``generation`` higher than before, and its name ("" stays as it is).
+    is reached from then on, a ``generation``, higher than before where it is a copy, and its name ("" stays
+    as it is).
     """
 
     secret: str = field(repr=False)

@@ -16,6 +16,7 @@ import msgspec
 from sandlot.errors import Conflict, NotFound
 from sandlot.node.snapshots.pages import SUM_BYTES, sum_of
 from sandlot.node.snapshots.ranges import Range
+from sandlot.node.sums import sync_folder
 
 HEAD = "head"
 INDEX = "index"
@@ -106,14 +107,6 @@ def read_parts(folder: Path, head: Head) -> dict[str, Part]:
 
 def damaged(id: str, how: str) -> Conflict:
     return Conflict(f"snapshot {id} is damaged: {how}. It cannot be restored; delete it", snapshot=id)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def ranges(parts: Collection[Part]) -> dict[str, list[Range]]:

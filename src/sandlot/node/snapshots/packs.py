@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sandlot.node import syscalls
-from sandlot.node.snapshots.manifest import sync_folder
 from sandlot.node.snapshots.pages import PAGE
 from sandlot.node.snapshots.ranges import Range
+from sandlot.node.sums import sync_folder
 
 
 class Packs:

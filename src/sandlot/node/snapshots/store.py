@@ -32,6 +32,7 @@ from sandlot.node.snapshots.pages import PAGE
 from sandlot.node.snapshots.ranges import Range, length, without
 from sandlot.node.snapshots.saving import compare, take
 from sandlot.node.snapshots.space import Space
+from sandlot.node.sums import sync_folder
 
 log = structlog.get_logger(__name__)
 
@@ -175,7 +176,7 @@ class SnapshotStore:
     def _appear(self, aside: Path, id: str) -> None:
         aside.rename(self._manifests / id)
         try:
-            manifest.sync_folder(self._manifests)
+            sync_folder(self._manifests)
         except BaseException:
             (self._manifests / id).rename(aside)
             raise
@@ -223,7 +224,7 @@ class SnapshotStore:
         self._unreadable.discard(id)
         gone = self._gone / (head.key if head else secrets.token_hex(8))
         folder.rename(gone)
-        manifest.sync_folder(self._manifests)
+        sync_folder(self._manifests)
         if head is None:
             shutil.rmtree(gone)
             return heirs
